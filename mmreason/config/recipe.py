@@ -1,0 +1,230 @@
+"""What a recipe may say: one settings model per stage, a docstring per field."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mmreason.config.strict import Strict
+
+
+class TinyModel(Strict):
+    """A model of the real architecture, built from these sizes and trained from scratch."""
+
+    hidden: int = 128
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    ffn: int = 384
+    vocab: int = 1024
+    """Size of the byte-level BPE vocabulary trained on the training texts, special tokens included."""
+    vision: bool = False
+    """Qwen2.5-VL with a small tower instead of text-only Qwen2."""
+    vision_hidden: int = 64
+    vision_layers: int = 2
+
+
+class Lora(Strict):
+    """Low-rank adapters (peft) in place of full fine-tuning."""
+
+    rank: int = 64
+    alpha: int = 128
+    dropout: float = 0.0
+    targets: str = "all-linear"
+
+
+class ModelSettings(Strict):
+    """Either `path` (a transformers checkpoint) or `tiny`."""
+
+    path: str | None = None
+    """Folder or hub name of a transformers checkpoint."""
+    tiny: TinyModel | None = None
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    lora: Lora | None = None
+    gradient_checkpointing: bool = False
+    freeze_vision: bool = True
+    """Keep the vision tower's weights fixed."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSettings:
+        if (self.path is None) == (self.tiny is None):
+            raise ValueError("set exactly one of 'path' (a checkpoint) and 'tiny' (sizes of a model built here)")
+        return self
+
+
+class Seeds(Strict):
+    """Separate seeds, so that weights, data order and sampling vary independently."""
+
+    weights: int = 0
+    data: int = 0
+    sampling: int = 0
+
+
+class Endpoint(Strict):
+    """An OpenAI-compatible chat endpoint (teacher or judge)."""
+
+    base_url: str
+    model: str
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; unset means no key is sent."""
+    temperature: float = 0.6
+    top_p: float = 0.95
+    max_tokens: int = 4096
+    timeout_s: float = 120.0
+    retries: int = 5
+    concurrency: int = 16
+
+
+class Teacher(Strict):
+    """Who writes the chains. `endpoint`, or `solver` (an exact program that errs at set rates)."""
+
+    endpoint: Endpoint | None = None
+    solver: str | None = None
+    """Reference 'file.py:function' of a solver for the embedded default."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the solver (error rates)."""
+    attempts: int = 3
+    """Attempts per question before it goes to the RL pool [DianJin-R1, figure]."""
+    judge: Endpoint | None = None
+    """Judge of answer and reasoning; None: our graders judge the answer alone."""
+
+
+class DataSettings(Strict):
+    """Which pipelines build the training sets, and their bounds."""
+
+    pipelines: list[str]
+    """Data-set YAMLs used when `--data` names a folder of real files."""
+    embedded: list[str]
+    """Data-set YAMLs of the embedded default, used without `--data`."""
+    dir: str | None = None
+    """Folder of the real data sets; `--data` sets it."""
+    teacher: Teacher | None = None
+    rl_source: Literal["teacher_failed", "passrate"] = "teacher_failed"
+    """RL pool: what the teacher failed (paper), or 0 < passes < k under the SFT policy (reconstructed)."""
+    rl_kinds: list[str] = Field(default_factory=lambda: ["choice"])
+    """Answer kinds that enter the RL pool; the paper trains on multiple choice alone."""
+    passrate_k: int = 4
+    max_prompt_tokens: int = 1024
+    """Longer prompts are dropped with a reason, never cut."""
+    eval_fraction: float = 0.1
+    """Share of documents held out where a set has no released test split."""
+
+
+class Optim(Strict):
+    """AdamW."""
+
+    lr: float
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    """Share of the steps spent warming up."""
+
+
+class SftSettings(Strict):
+    """Cold start: next-token loss on the response alone."""
+
+    optim: Optim
+    target: Literal["chain", "answer"] = "chain"
+    """What is learnt: the verified chain, or the bare answer (control arm)."""
+    unverified: bool = False
+    """Learn the teacher's first attempt even where verification removed it (control arm)."""
+    epochs: float = 3.0
+    max_steps: int | None = None
+    """Overrides epochs."""
+    batch: int = 32
+    """Sequences per update, over all processes."""
+    micro_batch: int = 8
+    """Sequences per forward, per process."""
+    max_tokens: int = 16384
+    """Longer sequences are refused when the data are loaded, never cut."""
+    save_every: int = 50
+
+
+class Sampling(Strict):
+    """How answers are sampled."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+
+
+class RewardSettings(Strict):
+    """How the terms make one reward."""
+
+    mode: Literal["product", "sum", "accuracy"] = "product"
+    """product: format x accuracy (paper and released code); sum: accuracy + w_format x format; accuracy alone."""
+    w_format: float = 0.1
+    """Weight of the format term in `sum` [a reproduction used 1.0 and 0.1]."""
+    judge: Endpoint | None = None
+    """Judge for free answers; without one they cannot enter RL."""
+
+
+class GrpoSettings(Strict):
+    """Plain GRPO."""
+
+    optim: Optim
+    steps: int
+    prompts: int = 16
+    """Prompts per rollout step."""
+    prompts_per_update: int | None = None
+    """Prompts per optimiser update; None: all of them (one update a step)."""
+    group_size: int = 8
+    sampling: Sampling = Sampling()
+    reward: RewardSettings = RewardSettings()
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl_beta: float = 0.001
+    """Weight of the k3 estimator against the cold start; 0 loads no reference model."""
+    std_normalise: bool = True
+    loss_mean: Literal["token", "sequence"] = "token"
+    micro_batch: int = 32
+    """Rows per forward in the update, per process."""
+    save_every: int = 1
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+
+class EvalSettings(Strict):
+    """What is evaluated and how answers are drawn."""
+
+    suites: list[str]
+    """Suites used when `--data` names a folder."""
+    embedded_suites: list[str] = Field(default_factory=list)
+    """Suites of the embedded default."""
+    sampling: Sampling = Sampling(temperature=0.0)
+    """Temperature 0 is greedy."""
+    runs: int = 1
+    """Answers per question; the score is their mean."""
+    batch: int = 128
+    limit: int | None = None
+    """Questions per suite; results then say 'subset n of N'."""
+
+
+class LaunchSettings(Strict):
+    """How training processes are started."""
+
+    processes: int = 1
+    deepspeed: str | None = None
+    """DeepSpeed JSON relative to training/launch/, for accelerate."""
+    threads: int | None = None
+    """torch CPU threads; fixed so that a resumed run equals an uninterrupted one."""
+
+
+class Recipe(Strict):
+    """A whole run: data, cold start, RL, evaluation."""
+
+    system: str
+    domain: str = ".."
+    """Folder of domain.yaml, relative to the recipe's folder."""
+    paper: str = ""
+    seeds: Seeds = Seeds()
+    model: ModelSettings
+    data: DataSettings
+    sft: SftSettings | None = None
+    grpo: GrpoSettings | None = None
+    eval: EvalSettings
+    launch: LaunchSettings = LaunchSettings()
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the domain's generators and reward terms."""

@@ -1,0 +1,60 @@
+"""The contract of a data step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmreason.config import Domain, Recipe, SourceEntry
+from mmreason.records import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A row that left the stream, and why. Kept on disk and counted by (step, reason)."""
+
+    id: str
+    step: str
+    reason: str
+    """Short and countable: "too_short", "duplicate", "teacher_failed"."""
+    detail: str = ""
+    row: dict[str, Any] | None = None
+    """The sample (`to_dict`) or the raw row."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What a step may know."""
+
+    recipe: Recipe
+    domain: Domain
+    data_dir: Path | None
+    """Folder given with --data; None for the embedded default."""
+    work_dir: Path
+    """The run's data folder: caches go here."""
+    offline: bool = False
+
+
+class Step(Protocol):
+    """Takes a stream, gives a stream; a sample leaves as a Drop, never in silence."""
+
+    def __call__(
+        self, stream: Iterable[Sample | Drop], context: StepContext, **options: Any
+    ) -> Iterator[Sample | Drop]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """What a reader is asked for: one split of one declared source."""
+
+    name: str
+    """Key in sources.yaml."""
+    split: str
+    files: list[Path]
+    """Existing files of this split; empty for a generated set."""
+    entry: SourceEntry
+    options: dict[str, Any]
+    """From the data-set YAML (sizes, protocol choices)."""
+    seed: int = 0

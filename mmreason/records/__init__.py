@@ -1,0 +1,18 @@
+"""The nouns that everything speaks."""
+
+from mmreason.records.sample import Answer, AnswerKind, MediaRef, Message, Part, Role, Sample, Source
+from mmreason.records.verdict import Outcome, Unread, Verdict
+
+__all__ = [
+    "Answer",
+    "AnswerKind",
+    "MediaRef",
+    "Message",
+    "Outcome",
+    "Part",
+    "Role",
+    "Sample",
+    "Source",
+    "Unread",
+    "Verdict",
+]

@@ -1,0 +1,1 @@
+"""Run folder, checkpoints, metrics, progress."""

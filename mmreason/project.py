@@ -62,4 +62,5 @@ def load_ref(ref: str, base: Path) -> Callable[..., Any]:
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UserError(f"reference {ref!r}: {where} has no {attribute!r}{nearest(attribute, public)}")
-    return getattr(module, attribute)
+    found: Callable[..., Any] = getattr(module, attribute)
+    return found

@@ -19,6 +19,8 @@ class TinyModel(Strict):
     ffn: int = 384
     vocab: int = 1024
     """Size of the byte-level BPE vocabulary trained on the training texts, special tokens included."""
+    init_std: float = 0.08
+    """Spread of the initial weights; about 1/sqrt(hidden), where transformers' 0.02 leaves attention flat for long."""
     vision: bool = False
     """Qwen2.5-VL with a small tower instead of text-only Qwen2."""
     vision_hidden: int = 64

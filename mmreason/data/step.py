@@ -58,3 +58,5 @@ class ReadRequest:
     options: dict[str, Any]
     """From the data-set YAML (sizes, protocol choices)."""
     seed: int = 0
+    root: Path | None = None
+    """Folder that media paths are relative to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 
 from mmreason.config import Domain
@@ -59,7 +60,9 @@ class Protocol:
         messages = list(sample.messages)
         last = max(index for index, message in enumerate(messages) if message.role is Role.USER)
         media = tuple(part for part in messages[last].parts if part.type != "text")
-        text = template.replace("{options}", options).replace("{question}", messages[last].text)
+        holes = {"{question}": messages[last].text, "{options}": options}
+        # One pass, so that braces in a question are text and not holes.
+        text = re.sub(r"\{question\}|\{options\}", lambda hole: holes[hole.group()], template)
         messages[last] = replace(messages[last], parts=(*media, Part("text", text)))
         if self.system_prompt and messages[0].role is not Role.SYSTEM:
             messages.insert(0, Message.of(Role.SYSTEM, self.system_prompt))

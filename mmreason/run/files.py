@@ -6,12 +6,18 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmreason.errors import UserError
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means a full disk; safetensors says so in words alone."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 @contextmanager
@@ -27,8 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with beside.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(beside, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if is_disk_full(error):
             raise UserError(f"no space left to write {path}: free some disk and run the same command again") from error
         raise
     finally:
@@ -63,3 +69,26 @@ def file_sha256(path: Path) -> str:
         while chunk := handle.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; rename it to `path` if the block succeeds, else remove it.
+
+    An existing folder at `path` is replaced only once the new one is whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(beside, path)
+    except Exception as error:
+        if is_disk_full(error):
+            raise UserError(f"no space left to write {path}: free some disk and run the same command again") from error
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

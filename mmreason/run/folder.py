@@ -52,6 +52,12 @@ class RunFolder:
         """<stage>/<suite>.json (results) and <stage>/<suite>.samples.jsonl; stage is base, sft or grpo."""
         return self.path / "eval"
 
+    @property
+    def media_root(self) -> Path | None:
+        """Folder that picture paths of the samples are relative to, as the data stage recorded it."""
+        file = self.data / "media_root.json"
+        return Path(json.loads(file.read_text(encoding="utf-8"))["path"]) if file.is_file() else None
+
     def final(self, stage: str) -> Path:
         """The finished model of a stage ('base', 'sft', 'grpo')."""
         return self.checkpoints / stage / "final"
@@ -66,4 +72,5 @@ class RunFolder:
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What `mark_done` recorded."""
-        return json.loads((self.path / "stages" / f"{stage}.json").read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((self.path / "stages" / f"{stage}.json").read_text(encoding="utf-8"))
+        return facts

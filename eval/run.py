@@ -1,0 +1,61 @@
+"""Evaluate a model of a run on suites: answers, scores with intervals, one results file a suite.
+
+Each suite is resumable: a finished one is skipped while model, protocol, suite version and sampling are the same;
+a stopped one continues from its saved answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmreason.config import Domain, Recipe
+from mmreason.data.sources import data_root
+from mmreason.errors import UserError
+from mmreason.rollout.engine import Engine
+from mmreason.run.folder import RunFolder
+from mmreason.suites.evaluate import evaluate_suite
+from mmreason.suites.suite import load_suite
+
+
+def evaluate(
+    recipe: Recipe,
+    domain: Domain,
+    folder: RunFolder,
+    stage: str,
+    engine: Engine,
+    suites: list[str],
+    data_dir: Path | None,
+    model: Path | str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Suite name -> results of `stage` ('base', 'sft', 'grpo'). `model` is what `engine` runs, by default the stage's.
+
+    All names are checked before the first answer is drawn.
+    """
+    loaded = [load_suite(name, domain) for name in suites]
+    path = model or folder.final(stage)
+    return {
+        suite.name: evaluate_suite(suite, recipe, domain, folder, stage, engine, data_dir, path) for suite in loaded
+    }
+
+
+def main(
+    recipe: Recipe,
+    domain: Domain,
+    folder: RunFolder,
+    stage: str,
+    suites: list[str] | None = None,
+    data_dir: Path | None = None,
+    model: Path | str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Load the model of a stage (or `model`) and evaluate it on `suites`, by default the recipe's."""
+    from mmreason.rollout.transformers_engine import TransformersEngine
+
+    names = suites or (recipe.eval.suites if data_dir else recipe.eval.embedded_suites)
+    if not names:
+        raise UserError("nothing to evaluate: name suites with --suite, or set eval.suites in the recipe")
+    path = model or folder.final(stage)
+    if not model and not folder.final(stage).is_dir():
+        raise UserError(f"no model at {path}: finish stage {stage!r} first, or name a checkpoint with --model")
+    engine = TransformersEngine.load(path, recipe.model.dtype, data_root(domain, data_dir))
+    return evaluate(recipe, domain, folder, stage, engine, names, data_dir, path)

@@ -1,0 +1,315 @@
+"""The `mmreason` command: reads what was typed, finds the flow, hands over.
+
+Nothing heavy is imported here, so that `--help` answers at once and a wrong setting is refused before torch loads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from mmreason.errors import USER_ERROR_EXIT, UserError
+
+if TYPE_CHECKING:
+    from mmreason.cli_job import Job
+
+INTERRUPTED_EXIT = 130
+
+app = typer.Typer(
+    name="mmreason",
+    help="Turn open vision-language models into domain reasoners, and prove it. Example: mmreason run dianjin-r1",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Listing(StrEnum):
+    """What `list` can list."""
+
+    SYSTEMS = "systems"
+    SUITES = "suites"
+    METHODS = "methods"
+    RECIPES = "recipes"
+    MODELS = "models"
+
+
+class Mode(StrEnum):
+    """How `score` judges."""
+
+    STRICT = "strict"
+    """Our graders: right, wrong or unread."""
+    OFFICIAL = "official"
+    """The reference scorer's rule, its random fall-backs included."""
+
+
+System = Annotated[str, typer.Argument(help="A system's name, a recipe file, or the folder of a domain of your own.")]
+Pairs = Annotated[list[str] | None, typer.Argument(help="Settings, for example grpo.steps=20 seeds.weights=1.")]
+Profile = Annotated[str, typer.Option(help="A profile of the recipe: cpu, gpu1, paper.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of real data sets; without it the embedded default is made.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; by default runs/SYSTEM. Run again to continue it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")]
+
+
+def flow(name: str) -> Any:
+    """A flow file of the project, loaded by reference."""
+    from mmreason.project import load_module, project_dir
+
+    return load_module(project_dir() / name)
+
+
+def travel(job: Job, only: list[str] | None, dry_run: bool) -> None:
+    """Print the plan, or walk the road in the locked run folder."""
+    from mmreason import cli_plan
+    from mmreason.cli_job import check_extras
+    from mmreason.run.folder import RunFolder
+    from mmreason.run.lock import locked
+    from mmreason.run.manifest import check_settings, command_line, start
+
+    if dry_run:
+        typer.echo(cli_plan.plan_text(job, only))
+        return
+    check_extras(job)
+    folder = RunFolder(job.out)
+    check_settings(folder, job.recipe, job.domain, job.data_dir)
+    road = flow("training/road.py")
+    if "RANK" in os.environ:  # one of several processes that `accelerate launch` started; their parent holds the lock
+        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only)
+        return
+    launch = (lambda stage: cli_plan.launch_command(job, stage)) if cli_plan.needs_launch(job) else None
+    with locked(folder.path):
+        start(folder, job.recipe, job.domain, job.data_dir, command_line())
+        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only, launch=launch)
+    if only is None:
+        typer.echo(f"report: {folder.path / 'report.html'}")
+
+
+def begin(
+    system: str,
+    pairs: list[str] | None,
+    profile: str,
+    data: Path | None,
+    out: Path | None,
+    dry_run: bool,
+    only: list[str] | None = None,
+) -> None:
+    """Validate the request, then travel."""
+    from mmreason.cli_job import resolve
+
+    travel(resolve(system, profile, data, out, pairs or []), only, dry_run)
+
+
+@app.command()
+def run(
+    system: System,
+    pairs: Pairs = None,
+    profile: Profile = "cpu",
+    data: Data = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Data, cold start, RL, evaluation, card and report; resumable at any stage and step.
+
+    Example: mmreason run dianjin-r1 --profile cpu --out runs/first grpo.steps=20
+    """
+    begin(system, pairs, profile, data, out, dry_run)
+
+
+@app.command("data")
+def data_stage(
+    system: System,
+    pairs: Pairs = None,
+    profile: Profile = "cpu",
+    data: Data = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Build the cold-start and RL sets alone.
+
+    Example: mmreason data dianjin-r1 --data ~/finance --out runs/first
+    """
+    begin(system, pairs, profile, data, out, dry_run, ["data"])
+
+
+@app.command()
+def sft(
+    system: System,
+    pairs: Pairs = None,
+    profile: Profile = "cpu",
+    data: Data = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Cold start alone, on the data of the run folder.
+
+    Example: mmreason sft dianjin-r1 --out runs/first
+    """
+    begin(system, pairs, profile, data, out, dry_run, ["sft"])
+
+
+@app.command()
+def grpo(
+    system: System,
+    pairs: Pairs = None,
+    profile: Profile = "cpu",
+    data: Data = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+) -> None:
+    """RL alone, from the cold start of the run folder.
+
+    Example: mmreason grpo dianjin-r1 --out runs/first
+    """
+    begin(system, pairs, profile, data, out, dry_run, ["grpo"])
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="Checkpoint folder, for example runs/first/checkpoints/grpo/final.")],
+    suite: Annotated[str, typer.Option(help="Suites, comma between them; `mmreason list suites` shows all.")],
+    pairs: Pairs = None,
+    system: Annotated[str | None, typer.Option(help="System whose prompts and settings apply.")] = None,
+    profile: Profile = "cpu",
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/eval.")] = None,
+) -> None:
+    """Score a checkpoint on suites.
+
+    Example: mmreason eval --model runs/first/checkpoints/sft/final --suite ledger_open eval.limit=50
+    """
+    from mmreason.cli_eval import evaluate_model
+
+    evaluate_model(model, suite.split(","), system, profile, data, out or Path("runs") / "eval", pairs or [])
+
+
+@app.command()
+def score(
+    suite: Annotated[str, typer.Option(help="Name of the suite.")],
+    predictions: Annotated[Path, typer.Option(help="JSONL with one {id, output} a line.")],
+    mode: Annotated[
+        Mode, typer.Option(help="strict: our graders; official: the reference scorer's rule.")
+    ] = Mode.STRICT,
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results file; by default it lies beside the predictions.")] = None,
+    domain: Annotated[Path | None, typer.Option(help="Folder of a domain of your own that declares the suite.")] = None,
+) -> None:
+    """Score a file of predictions; no model is needed.
+
+    Example: mmreason score --suite finqa --predictions answers.jsonl --data ~/finance --mode official
+    """
+    flow("eval/score.py").main(suite, predictions, mode.value, data, out, domain)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Results file of one model.")],
+    b: Annotated[Path, typer.Argument(help="Results file of the other, on the same questions.")],
+) -> None:
+    """Compare two results question by question, with intervals.
+
+    Example: mmreason compare runs/first/eval/sft/ledger_open.json runs/first/eval/grpo/ledger_open.json
+    """
+    flow("eval/compare.py").main(a, b)
+
+
+@app.command()
+def view(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Write a static page of the run's rollouts, grouped by prompt, with their reward parts.
+
+    Example: mmreason view runs/first
+    """
+    from mmreason.report.viewer import write_viewer
+    from mmreason.run.folder import RunFolder
+    from mmreason.run.manifest import read_manifest
+
+    if not folder.is_dir():
+        raise UserError(f"no run folder {folder}")
+    run_folder = RunFolder(folder)
+    read_manifest(run_folder)
+    typer.echo(f"viewer: {write_viewer(run_folder)}")
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="Which list.")]) -> None:
+    """Name what can be run.
+
+    Example: mmreason list systems
+    """
+    from mmreason.cli_list import lines
+
+    for line in lines(what.value):
+        typer.echo(line)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can run and how to mend what it cannot; exit code 1 when the core is broken.
+
+    Example: mmreason doctor
+    """
+    from mmreason.run.doctor import examine
+
+    checks = examine()
+    for check in checks:
+        typer.echo(check.line())
+    raise typer.Exit(1 if any(check.fatal for check in checks) else 0)
+
+
+@app.command()
+def reproduce(
+    system: System,
+    pairs: Pairs = None,
+    profile: Profile = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Folder; by default runs/SYSTEM-reproduce.")] = None,
+) -> None:
+    """Re-measure the paper's claim at small scale: arms, seeds, intervals, verdict.
+
+    Example: mmreason reproduce dianjin-r1 --out runs/claim
+    """
+    from mmreason.cli_job import resolve
+    from mmreason.run.folder import RunFolder
+    from mmreason.run.lock import locked
+
+    job = resolve(system, profile, None, out or Path("runs") / f"{Path(system).name}-reproduce", pairs or [])
+    script = job.recipe_path.parent / "reproduce.py"
+    if not script.is_file():
+        raise UserError(f"{system} has no reproduction: no file {script}")
+    from mmreason.project import load_module
+
+    folder = RunFolder(job.out)
+    with locked(folder.path):
+        load_module(script).main(job.recipe, job.domain, folder)
+
+
+def one_line(text: str) -> NoReturn:
+    """A mistake that the user can mend: one line, no stack trace."""
+    print(f"mmreason: {' '.join(text.split())}", file=sys.stderr)
+    raise SystemExit(USER_ERROR_EXIT)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failure (with its trace), 2 the user's mistake, 130 Ctrl-C."""
+    try:
+        app(prog_name="mmreason")
+    except UserError as error:
+        one_line(str(error))
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED_EXIT:
+            print("mmreason: stopped; run the same command again to continue", file=sys.stderr)
+        raise
+    except Exception as error:
+        from mmreason.run.files import is_disk_full
+
+        if is_disk_full(error):
+            one_line(f"no space left on the disk ({error}): free some and run the same command again")
+        raise
+
+
+if __name__ == "__main__":
+    main()

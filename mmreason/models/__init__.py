@@ -1,0 +1,1 @@
+"""Model families, tokenisers, tiny models of the real architectures, loading and saving."""

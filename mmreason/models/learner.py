@@ -1,0 +1,103 @@
+"""A model with its optimiser: accumulate, step, save and resume exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from mmreason.config.recipe import Optim
+from mmreason.run.files import replacing_folder, write_text
+
+_STEP = re.compile(r"step_(\d{6})$")
+
+
+def learning_rate(optim: Optim, step: int, steps: int) -> float:
+    """Rate of update `step` (1-based) of `steps`: linear warm-up, then constant, linear or cosine to 0."""
+    warm = math.ceil(optim.warmup * steps)
+    if step <= warm:
+        return optim.lr * step / warm
+    gone = (step - 1 - warm) / max(steps - warm, 1)
+    factor = {"constant": 1.0, "linear": 1.0 - gone, "cosine": 0.5 * (1.0 + math.cos(math.pi * gone))}
+    return optim.lr * factor[optim.schedule]
+
+
+def step_folders(folder: Path) -> list[tuple[int, Path]]:
+    """Checkpoints of a stage in order of their step; a folder still being written has another name."""
+    found = [(match, path) for path in folder.glob("step_*") if (match := _STEP.search(path.name))]
+    return sorted((int(match.group(1)), path) for match, path in found)
+
+
+class Learner:
+    """AdamW over the trainable parameters of `model`. One optimiser update = any `backward`s, then `step`."""
+
+    def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
+        self.model = model
+        self.optim = optim
+        self.steps = steps
+        self.folder = folder
+        self.names, self.parameters = zip(
+            *((name, p) for name, p in model.named_parameters() if p.requires_grad), strict=True
+        )
+        self.adamw = torch.optim.AdamW(
+            self.parameters, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
+        )
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradient of one micro-batch."""
+        loss.backward()
+
+    def step(self, number: int) -> dict[str, float]:
+        """Clip, update with the rate of update `number` (1-based), clear. Raises on a gradient that is not finite."""
+        rate = learning_rate(self.optim, number, self.steps)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.optim.max_grad_norm))
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"update {number}: gradient norm is {norm}; lower the rate or look at the batch")
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        return {"grad_norm": norm, "lr": rate}
+
+    def save(self, step: int, updates: int) -> None:
+        """Write weights, optimiser and frontier beside and rename; the last two checkpoints stay."""
+        target = self.folder / f"step_{step:06d}"
+        with replacing_folder(target) as beside:
+            weights = dict(zip(self.names, (p.detach() for p in self.parameters), strict=True))
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside / "weights.safetensors")
+            save_file(self._moments(), beside / "optimiser.safetensors")
+            write_text(beside / "state.json", json.dumps({"step": step, "updates": updates}))
+        for _, old in step_folders(self.folder)[:-2]:
+            shutil.rmtree(old)
+
+    def resume(self) -> tuple[int, int]:
+        """Load the newest checkpoint of `folder`; (step, updates), both 0 where there is none."""
+        found = step_folders(self.folder)
+        if not found:
+            return 0, 0
+        _, path = found[-1]
+        weights, moments = load_file(path / "weights.safetensors"), load_file(path / "optimiser.safetensors")
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        with torch.no_grad():
+            for name, parameter in zip(self.names, self.parameters, strict=True):
+                parameter.copy_(weights[name])
+                if f"{name}.exp_avg" in moments:
+                    self.adamw.state[parameter] = {
+                        "step": moments[f"{name}.step"],
+                        "exp_avg": moments[f"{name}.exp_avg"].to(parameter.device),
+                        "exp_avg_sq": moments[f"{name}.exp_avg_sq"].to(parameter.device),
+                    }
+        return int(state["step"]), int(state["updates"])
+
+    def _moments(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}.{key}": tensor.contiguous()
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+            for key, tensor in self.adamw.state.get(parameter, {}).items()
+        }

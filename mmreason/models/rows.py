@@ -1,0 +1,82 @@
+"""Prompt and response rows as tensors, and the log-probabilities of the responses.
+
+Axes: N rows, P padded prompt width, T padded response width, V vocabulary. Prompts are padded on the left and
+responses on the right, so the responses of all rows stand in the same T columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from mmreason.models.codec import Encoded
+from mmreason.models.families import family_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A micro-batch."""
+
+    ids: torch.Tensor  # int64 [N, P+T]
+    attention: torch.Tensor  # bool [N, P+T]
+    responses: torch.Tensor  # int64 [N, T]
+    mask: torch.Tensor  # bool [N, T]: real response tokens, the end token included
+    pixels: torch.Tensor | None
+    grids: torch.Tensor | None
+
+
+def make_rows(
+    prompts: Sequence[Encoded], responses: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> Rows:
+    """Pad and stack; pictures follow in row order."""
+    prompt_width = max(len(prompt.ids) for prompt in prompts)
+    width = max((len(response) for response in responses), default=0)
+    ids = torch.full((len(prompts), prompt_width + width), pad_id)
+    attention = torch.zeros((len(prompts), prompt_width + width), dtype=torch.bool)
+    for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        start, end = prompt_width - len(prompt.ids), prompt_width + len(response)
+        ids[row, start:end] = torch.tensor([*prompt.ids, *response])
+        attention[row, start:end] = True
+    pixels = [prompt.pixels for prompt in prompts if prompt.pixels is not None]
+    grids = [prompt.grids for prompt in prompts if prompt.grids is not None]
+    return Rows(
+        ids.to(device),
+        attention.to(device),
+        ids[:, prompt_width:].to(device),
+        attention[:, prompt_width:].to(device),
+        torch.cat(pixels).to(device) if pixels else None,
+        torch.cat(grids).to(device) if grids else None,
+    )
+
+
+def response_logprobs(
+    model: PreTrainedModel, rows: Rows, temperature: float = 1.0, banned: Sequence[int] = ()
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each response token and entropy there, both float32 [N, T]; padding holds 0.
+
+    The head runs on the response columns alone. Logits are divided by `temperature` first. `banned` ids, which
+    the engine never samples, have no probability here either, so that both see one distribution.
+    """
+    family = family_of(model)
+    width = rows.responses.shape[1]
+    positions = family.positions(model, rows.ids, rows.attention, rows.grids)
+    logits = model(
+        input_ids=rows.ids,
+        attention_mask=rows.attention,
+        position_ids=positions,
+        logits_to_keep=width + 1,
+        use_cache=False,
+        **family.media(rows.pixels, rows.grids),
+    ).logits[:, :-1]  # [N, T, V]: column t predicts response token t
+    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+    if banned:
+        logits = logits.index_fill(-1, torch.tensor(banned, device=logits.device), torch.finfo(logits.dtype).min)
+    logp = torch.log_softmax(logits / temperature, dim=-1)
+    taken = logp.gather(-1, rows.responses.unsqueeze(-1)).squeeze(-1)
+    with torch.no_grad():
+        entropy = -(logp.exp() * logp).sum(-1)
+    zero = taken.new_zeros(())
+    return torch.where(rows.mask, taken, zero), torch.where(rows.mask, entropy, zero)

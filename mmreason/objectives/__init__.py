@@ -1,0 +1,1 @@
+"""Advantage estimators, surrogates, regularisers, reducers: one small file each."""

@@ -1,0 +1,1 @@
+"""Card, report and rollout viewer, made from a run folder alone."""

@@ -1,0 +1,72 @@
+"""Rollouts on disk: one Parquet file a step, exact ids and the reward in its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmreason.records import Sample
+from mmreason.rewards.terms import Terms
+from mmreason.rollout.engine import Generation
+from mmreason.run.files import replacing
+
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("group", pa.int64()),
+        ("sample_id", pa.string()),
+        ("question", pa.string()),
+        ("gold", pa.string()),
+        ("prompt_ids", pa.list_(pa.int32())),
+        ("ids", pa.list_(pa.int32())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("text", pa.string()),
+        ("stop", pa.string()),
+        ("reward", pa.float64()),
+        ("format", pa.float64()),
+        ("accuracy", pa.float64()),
+        ("outcome", pa.string()),
+        ("read", pa.string()),
+        ("why", pa.string()),
+        ("advantage", pa.float64()),
+    ]
+)
+
+
+def write_rollouts(
+    path: Path,
+    step: int,
+    samples: Sequence[Sample],
+    groups: Sequence[Sequence[Generation]],
+    terms: Sequence[Sequence[Terms]],
+    advantages: Sequence[Sequence[float]],
+) -> None:
+    """Write one step's rollouts atomically, in the order of groups and answers."""
+    rows = [
+        {
+            "step": step,
+            "group": group,
+            "sample_id": sample.id,
+            "question": sample.question,
+            "gold": sample.answer.gold,
+            "prompt_ids": answer.prompt_ids,
+            "ids": answer.ids,
+            "logprobs": answer.logprobs,
+            "text": answer.text,
+            "stop": answer.stop.value,
+            "reward": term.reward,
+            "format": term.format,
+            "accuracy": term.accuracy,
+            "outcome": term.verdict.outcome.value,
+            "read": term.verdict.read,
+            "why": term.verdict.why,
+            "advantage": advantage,
+        }
+        for group, sample in enumerate(samples)
+        for answer, term, advantage in zip(groups[group], terms[group], advantages[group], strict=True)
+    ]
+    with replacing(path) as beside:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), beside)

@@ -1,0 +1,123 @@
+"""From answers to one scored record a question; sums over the records are in `mmreason.suites.summary`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmreason.records import Sample, Unread, Verdict
+from mmreason.rewards.reward import Reward
+from mmreason.rewards.terms import Terms
+from mmreason.rollout.engine import Generation, Stop
+from mmreason.suites.rules import rule
+from mmreason.suites.suite import Suite
+
+MISSING = "no output was given for this question"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One answer to a question, as text with its stop reason; `text` None when none was given."""
+
+    text: str | None
+    stop: str = ""
+    tokens: int = 0
+
+
+def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
+    if output.text is None:
+        verdict = Verdict.no_read(Unread.PREDICTION, MISSING)
+        return Terms(format=0.0, accuracy=0.0, reward=0.0, verdict=verdict, format_why=MISSING, think_empty=True)
+    stop = Stop(output.stop) if output.stop else Stop.EOS
+    return reward(Generation(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop), sample)
+
+
+def _run(output: Output, sample: Sample, suite: Suite, reward: Reward) -> dict[str, Any]:
+    """One answer scored by every rule of the suite."""
+    terms = _judge(output, sample, reward)
+    official = {
+        name: output.text is not None and rule(name)(output.text, sample) for name in suite.metrics if name != "strict"
+    }
+    return {
+        "output": output.text,
+        "stop": output.stop,
+        "tokens": output.tokens,
+        "outcome": terms.verdict.outcome.value,
+        "unread": terms.verdict.unread.value if terms.verdict.unread else None,
+        "read": terms.verdict.read,
+        "why": terms.verdict.why,
+        "format": terms.format,
+        "format_why": terms.format_why,
+        "think_empty": terms.think_empty,
+        "reward": terms.reward,
+        "official": official,
+    }
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def score_sample(
+    index: int,
+    sample: Sample,
+    outputs: Sequence[Output],
+    suite: Suite,
+    reward: Reward,
+    train_documents: Mapping[str, int] | None,
+) -> dict[str, Any]:
+    """One record: lm-eval's sample keys (doc_id ... acc), then ours (`runs`, `groups`, `document_in_train`).
+
+    `acc` and each reference rule are means over the answers. `document_in_train` is None where the run
+    left no list of training documents.
+    """
+    runs = [_run(output, sample, suite, reward) for output in outputs]
+    question = sample.question if suite.keep_questions else ""
+    metadata = {key: value for key, value in sample.metadata.items() if key not in ("question", "prompted")}
+    names = [name for name in suite.metrics if name != "strict"]
+    return {
+        "doc_id": index,
+        "doc": {"id": sample.id, "question": question, "metadata": metadata},
+        "target": sample.answer.gold,
+        "resps": [[run["output"] for run in runs]],
+        "filtered_resps": [run["read"] for run in runs],
+        "filter": "none",
+        "metrics": ["acc", *names],
+        "doc_hash": _sha(sample.id + sample.question),
+        "prompt_hash": _sha("\n".join(message.text for message in sample.prompt)),
+        "target_hash": _sha(sample.answer.gold),
+        "acc": _mean([run["outcome"] == "right" for run in runs]),
+        **{name: _mean([run["official"][name] for run in runs]) for name in names},
+        "id": sample.id,
+        "kind": sample.answer.kind.value,
+        "document": sample.source.document,
+        "interval_by": suite.interval_by,
+        "document_in_train": None if train_documents is None else sample.source.document in train_documents,
+        "groups": {key: str(sample.metadata.get(key, "(none)")) for key in suite.group_by},
+        "media": [asdict(ref) for ref in sample.media],
+        "runs": runs,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def score_outputs(
+    suite: Suite,
+    samples: Sequence[Sample],
+    outputs: Sequence[Sequence[Output]],
+    reward: Reward,
+    train_documents: Mapping[str, int] | None = None,
+) -> list[dict[str, Any]]:
+    """Score all answers; one record a question, in order.
+
+    `reward` is the one that training uses (`mmreason.rewards.reward.load_reward`), so that a right answer means
+    the same in both. Its declared terms see text and stop reason; token ids are not kept.
+    """
+    return [
+        score_sample(index, sample, answers, suite, reward, train_documents)
+        for index, (sample, answers) in enumerate(zip(samples, outputs, strict=True))
+    ]

@@ -1,0 +1,85 @@
+"""Cold start: next-token loss on the verified responses, flat from top to bottom.
+
+    mmreason sft dianjin-r1 --out runs/mine        (after `mmreason data`)
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from mmreason.config import Domain, Recipe
+from mmreason.curriculum.sampler import take
+from mmreason.errors import UserError
+from mmreason.models.base import base_model
+from mmreason.models.codec import Codec
+from mmreason.models.encode import Example, encode_all
+from mmreason.models.learner import Learner
+from mmreason.models.load import load_model, prepare_for_training, save_checkpoint
+from mmreason.models.rows import make_rows, response_logprobs
+from mmreason.models.targets import with_target
+from mmreason.protocol import Protocol
+from mmreason.records.io import read_samples
+from mmreason.run.files import write_json
+from mmreason.run.folder import RunFolder
+from mmreason.run.metrics import Metrics
+from mmreason.run.progress import progress
+
+
+def micro_batches(batch: list[Example], size: int) -> list[list[Example]]:
+    """Cut a batch into forwards of like length, so that little is padded."""
+    batch = sorted(batch, key=lambda example: len(example.prompt.ids) + len(example.response))
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
+
+
+def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
+    """Train `checkpoints/sft/final` from `data/sft.parquet`; goes on from the newest step found."""
+    sft = recipe.sft
+    if sft is None:
+        raise UserError(f"the recipe of {recipe.system} has no 'sft' section")
+    file = folder.data / ("sft_unverified.parquet" if sft.unverified else "sft.parquet")
+    samples = read_samples(file)
+    if not samples:
+        raise UserError(f"{file} holds no samples: {folder.data / 'report.json'} says what was dropped and why")
+
+    base = base_model(recipe, folder, samples)
+    codec = Codec.load(base, folder.media_root)
+    model = prepare_for_training(load_model(base, recipe.model.dtype), recipe.model).train()
+    examples = encode_all(
+        [with_target(sample, sft) for sample in samples],
+        codec,
+        recipe.data.max_prompt_tokens,
+        sft.max_tokens,
+        folder.data / "too_long_sft.jsonl",
+    )
+    steps = sft.max_steps or max(round(sft.epochs * len(examples) / sft.batch), 1)
+    learner = Learner(model, sft.optim, steps, folder.checkpoints / "sft")
+    start, _ = learner.resume()
+    metrics = Metrics(folder.metrics, "sft", start)
+
+    with progress("cold start", steps, start) as tick:
+        for step in range(start + 1, steps + 1):
+            began = time.monotonic()
+            torch.manual_seed(recipe.seeds.data * 1_000_003 + step)  # dropout of adapters, the same after a resume
+            order = take(len(examples), recipe.seeds.data, (step - 1) * sft.batch, sft.batch)
+            batch = [examples[index] for index in order]
+            tokens = sum(len(example.response) for example in batch)
+            loss_sum, entropy_sum = 0.0, 0.0
+            for micro in micro_batches(batch, sft.micro_batch):
+                rows = make_rows([e.prompt for e in micro], [e.response for e in micro], codec.pad_id, model.device)
+                logp, entropy = response_logprobs(model, rows)
+                loss = -logp.sum() / tokens
+                learner.backward(loss)
+                loss_sum += float(loss.detach())
+                entropy_sum += float(entropy.sum()) / tokens
+            update = learner.step(step)
+            values = {"loss": loss_sum, "entropy": entropy_sum, "response_tokens": tokens, **update}
+            metrics.log(step, values, {"step": time.monotonic() - began})
+            if step % sft.save_every == 0 or step == steps:
+                learner.save(step, step)
+            tick(note=f"loss {loss_sum:.3f}")
+
+    metrics.close()
+    save_checkpoint(model, codec, folder.final("sft"))
+    write_json(folder.final("sft") / "protocol.json", {"hash": Protocol.of(domain).hash})

@@ -61,7 +61,7 @@ def test_a_plan_loads_no_torch() -> None:
         (["run", "dianjin-r1", "eval.embedded_suites=[ledger_opne]"], ["'ledger_opne'", "did you mean 'ledger_open'"]),
         (["run", "dianjin-r1", "data.embedded=[]"], ["data.embedded is empty"]),
         (["run", "dianjin-r1", "--data", "no/such/folder"], ["no data folder no/such/folder", "--data"]),
-        (["eval", "--model", "no/model", "--suite", "ledger_open"], ["no model at no/model"]),
+        (["eval", "--model", "no/model", "--suite", "ledger_open"], ["no transformers checkpoint at no/model"]),
         (["eval", "--model", "no/model", "--suite", "ledger_opne"], ["did you mean 'ledger_open'"]),
         (["score", "--suite", "ledger_open", "--predictions", "none.jsonl"], ["none.jsonl"]),
         (["compare", "a.json", "b.json"], ["a.json"]),

@@ -16,9 +16,10 @@ SPECIAL = (END_OF_TEXT, TURN_START, TURN_END, VISION_START, VISION_END, VISION_P
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 """One token each and not special, as Qwen3 has its think tags: they stay in decoded text."""
 
-# Qwen2's split: contractions, words with one leading mark, single digits, punctuation runs, newlines, spaces.
+# Qwen2's split (contractions, words with one leading mark, single digits, punctuation runs, newlines, spaces), but a
+# digit takes the space before it, which halves the tokens of a table.
 _SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _CHAT = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"

@@ -62,17 +62,17 @@ def value(task: str, first: int, second: int) -> str:
 
 def show(row: str, amounts: tuple[int, int]) -> str:
     """One row as it stands in the prompt and in the chain."""
-    return f"{row}:{amounts[0]},{amounts[1]}"
+    return f"{row} {amounts[0]} {amounts[1]}"
 
 
 def work(task: str, read: list[str], first: int, second: int, answer: str) -> str:
     """The chain: copy the rows, then compute."""
     steps = {
-        "difference": f"{second}-{first}={answer}",
-        "growth": f"{second}-{first}={second - first}; {second - first}/{first}={answer}",
-        "share": f"{first}/{second}={answer}",
+        "difference": f"{second} - {first} = {answer}",
+        "growth": f"{second} - {first} = {second - first}; {second - first} / {first} = {answer}",
+        "share": f"{first} / {second} = {answer}",
         "max": f"higher {answer}",
-        "yesno": f"{first}>{second} {answer}",
+        "yesno": f"{first} > {second} {answer}",
     }
     return "read " + "; ".join([*read, steps[task]])
 

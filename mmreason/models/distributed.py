@@ -1,0 +1,78 @@
+"""Learners for several processes, with the interface of `learner.Learner`.
+
+`SyncedLearner` sums the gradients of all processes; `ZeroLearner` hands model and optimiser to DeepSpeed ZeRO. Every
+process takes its share of the batch and divides by the denominator of the whole batch, so that the sum over
+processes is the gradient of one process with the whole batch, whatever the lengths of the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from mmreason.config.recipe import LaunchSettings, ModelSettings, Optim
+from mmreason.errors import UserError, require
+from mmreason.models.codec import Codec
+from mmreason.models.learner import Learner, learning_rate, step_folders
+from mmreason.models.load import save_checkpoint
+from mmreason.models.weights import full_weights
+from mmreason.project import project_dir
+from mmreason.run import processes
+from mmreason.run.files import write_text
+
+
+def launch_file(launch: LaunchSettings) -> Path | None:
+    """The DeepSpeed JSON that the recipe names, None without DeepSpeed."""
+    return project_dir() / "training" / "launch" / launch.deepspeed if launch.deepspeed is not None else None
+
+
+def make_learner(
+    model: PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings
+) -> Learner:
+    """The plain learner for one process, summed gradients for several, ZeRO where the recipe names its JSON."""
+    file = launch_file(launch)
+    if file is not None:
+        return ZeroLearner(model, optim, steps, folder, file)
+    kind = SyncedLearner if processes.size() > 1 else Learner
+    return kind(model, optim, steps, folder)
+
+
+class SyncedLearner(Learner):
+    """AdamW in every process on the same summed gradient. Exchanges once an update, not once a micro-batch."""
+
+    def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
+        super().__init__(model, optim, steps, folder)
+        for parameter in self.parameters:
+            dist.broadcast(parameter.detach(), 0)
+
+    def step(self, number: int) -> dict[str, float]:
+        """Sum the gradients over the processes, then as one process does."""
+        for parameter in self.parameters:
+            if parameter.grad is None:  # for example a vision tower whose share had no picture
+                parameter.grad = torch.zeros_like(parameter)
+        pending = [dist.all_reduce(parameter.grad, async_op=True) for parameter in self.parameters]
+        for work in pending:
+            work.wait()
+        return super().step(number)
+
+    def save(self, step: int, updates: int) -> None:
+        """The main process writes; its state is everyone's."""
+        if processes.is_main():
+            super().save(step, updates)
+        processes.barrier()
+
+    def export(self, codec: Codec, path: Path) -> None:
+        """The main process writes the finished model."""
+        if processes.is_main():
+            super().export(codec, path)
+        processes.barrier()

@@ -48,7 +48,7 @@ def resolve(system: str, profile: str, data: Path | None, out: Path | None, pair
     Raises UserError for an unknown system, profile, key, data set or suite, and for a data folder that is not there.
     """
     path = find_system(system)
-    recipe = load_recipe(path, profile, pairs)
+    recipe = load_recipe(path, profile, pairs, with_data=data is not None)
     own = Path(system).resolve() if _is_own_domain(path) else None
     domain = load_domain(own or path.parent / recipe.domain)
     if own is not None:
@@ -122,6 +122,23 @@ def _check_launch(job: Job) -> None:
     if name is not None and not (folder / name).is_file():
         known = [path.name for path in folder.glob("*.json")]
         raise UserError(f"launch.deepspeed: no file {folder / name}{nearest(name, known)}")
+    for key, count in _batches(job.recipe).items():
+        if count % job.recipe.launch.processes != 0:
+            raise UserError(
+                f"{key} is {count}, which {job.recipe.launch.processes} processes cannot share equally: "
+                f"choose a multiple of launch.processes"
+            )
+
+
+def _batches(recipe: Recipe) -> dict[str, int]:
+    """Setting -> number of rows or prompts that the training processes share."""
+    sft, grpo = recipe.sft, recipe.grpo
+    found = {
+        "sft.batch": sft.batch if sft else None,
+        "grpo.prompts": grpo.prompts if grpo else None,
+        "grpo.prompts_per_update": grpo.prompts_per_update if grpo else None,
+    }
+    return {key: count for key, count in found.items() if count is not None}
 
 
 def check_extras(job: Job) -> None:

@@ -11,20 +11,26 @@ from mmreason.project import load_module, project_dir
 
 
 def launch_command(job: Job, stage: str) -> list[str]:
-    """`accelerate launch` of one training stage, as the recipe's launch settings say."""
+    """`accelerate launch` of one training stage as the recipe's launch settings say; torchrun for one plain process."""
     launch = job.recipe.launch
+    if launch.processes == 1 and launch.deepspeed is None:  # accelerate would start it without a rank
+        words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", "-m"]
+        return [*words, "mmreason.cli", stage, *job.arguments()]
     words = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(launch.processes)]
+    words += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]  # model.dtype decides
+    words += ["--main_process_port", "0"]  # any free one, so that two runs do not meet
     if launch.deepspeed is not None:
         config = project_dir() / "training" / "launch" / launch.deepspeed
         words += ["--use_deepspeed", "--deepspeed_config_file", str(config)]
-    elif launch.processes > 1:
+    else:
         words.append("--multi_gpu")
     return [*words, "--module", "mmreason.cli", stage, *job.arguments()]
 
 
 def needs_launch(job: Job) -> bool:
-    """Whether training runs in processes of its own."""
-    return job.recipe.launch.processes > 1 or job.recipe.launch.deepspeed is not None
+    """Whether training runs in processes of its own; with vLLM too, which gives memory back only when it ends."""
+    launch, grpo = job.recipe.launch, job.recipe.grpo
+    return launch.processes > 1 or launch.deepspeed is not None or (grpo is not None and grpo.engine == "vllm")
 
 
 def _data_lines(job: Job) -> list[str]:

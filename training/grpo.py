@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 
 import torch
@@ -21,9 +22,10 @@ from mmreason.curriculum.sampler import take
 from mmreason.errors import UserError
 from mmreason.models.base import base_model
 from mmreason.models.codec import Codec, Encoded
+from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import encode_all
 from mmreason.models.learner import Learner
-from mmreason.models.load import load_model, prepare_for_training, save_checkpoint
+from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.rows import make_rows, response_logprobs
 from mmreason.objectives.advantage import group_advantage
 from mmreason.objectives.kl import k3
@@ -35,8 +37,9 @@ from mmreason.records.io import read_samples
 from mmreason.rewards.reward import load_reward
 from mmreason.rewards.terms import Terms
 from mmreason.rollout.engine import Generation, Stop
+from mmreason.rollout.make import make_engine
 from mmreason.rollout.record import write_rollouts
-from mmreason.rollout.transformers_engine import TransformersEngine
+from mmreason.run import processes
 from mmreason.run.files import write_json
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
@@ -74,9 +77,9 @@ def pad(values: list[torch.Tensor], width: int) -> torch.Tensor:
 
 
 def update(learner: Learner, rows: list[Row], codec: Codec, grpo: GrpoSettings, number: int) -> dict[str, float]:
-    """One optimiser update on `rows`; every micro-batch divides by the same denominator."""
-    total = denominator([len(row.ids) for row in rows], grpo.loss_mean)
-    tokens = sum(len(row.ids) for row in rows)
+    """One optimiser update on `rows`; every micro-batch of every process divides by the same denominator."""
+    total = processes.total(denominator([len(row.ids) for row in rows], grpo.loss_mean))
+    tokens = processes.total(sum(len(row.ids) for row in rows))
     sums = dict.fromkeys(("loss", "kl_ref", "entropy", "clip_frac"), 0.0)
     rows = sorted(rows, key=lambda row: len(row.prompt.ids) + len(row.ids))
     for start in range(0, len(rows), grpo.micro_batch):
@@ -90,13 +93,13 @@ def update(learner: Learner, rows: list[Row], codec: Codec, grpo: GrpoSettings, 
         if grpo.kl_beta > 0.0:
             divergence = k3(logp, pad([row.reference for row in micro if row.reference is not None], width))
             loss = loss + grpo.kl_beta * divergence
-            sums["kl_ref"] += float((divergence * batch.mask).sum()) / tokens
+            sums["kl_ref"] += float((divergence.detach() * batch.mask).sum()) / tokens
         loss = reduce(loss, batch.mask, grpo.loss_mean, total)
-        learner.backward(loss)
+        learner.backward(loss, last=start + grpo.micro_batch >= len(rows))
         sums["loss"] += float(loss.detach())
         sums["entropy"] += float(entropy.sum()) / tokens
         sums["clip_frac"] += float((cut & batch.mask).sum()) / tokens
-    return {**sums, **learner.step(number)}
+    return {**{key: processes.total(value) for key, value in sums.items()}, **learner.step(number)}
 
 
 def describe(groups: list[list[Generation]], terms: list[list[Terms]], rewards: torch.Tensor) -> dict[str, float]:
@@ -125,16 +128,20 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     if not samples:
         raise UserError(f"{pool} holds no prompts: {folder.data / 'report.json'} says where the rows went")
 
-    cold = folder.final("sft") if folder.final("sft").is_dir() else base_model(recipe, folder, samples)
+    processes.connect()
+    first = folder.final("sft")
+    cold = first if first.is_dir() else processes.main_first(lambda: base_model(recipe, folder, samples))
     codec = Codec.load(cold, folder.media_root)
-    model = prepare_for_training(load_model(cold, recipe.model.dtype), recipe.model).train()
+    model = prepare_for_training(load_model(cold, recipe.model.dtype), recipe.model, recipe.seeds.weights).train()
     reference = load_model(cold, recipe.model.dtype).eval() if grpo.kl_beta > 0.0 else None
     limit = recipe.data.max_prompt_tokens
     examples = encode_all(samples, codec, limit, limit, folder.data / "too_long_grpo.jsonl")
     reward = load_reward(grpo.reward, domain, opened_think=codec.opens_think)
-    engine = TransformersEngine(model, codec)
     per_update = grpo.prompts_per_update or grpo.prompts
-    learner = Learner(model, grpo.optim, grpo.steps * -(-grpo.prompts // per_update), folder.checkpoints / "grpo")
+    count = grpo.steps * -(-grpo.prompts // per_update)
+    check_towers(examples, recipe.launch)
+    learner = make_learner(model, grpo.optim, count, folder.checkpoints / "grpo", recipe.launch)
+    engine = make_engine(recipe, cold, model, codec, learner.whole)
     start, updates = learner.resume()
     metrics = Metrics(folder.metrics, "grpo", start)
 
@@ -143,13 +150,17 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             clock = [time.monotonic()]
             torch.manual_seed(recipe.seeds.sampling * 1_000_003 + step)  # dropout of adapters, same after a resume
             order = take(len(examples), recipe.seeds.data, (step - 1) * grpo.prompts, grpo.prompts)
-            batch = [examples[index] for index in order]
+            batch = processes.share([examples[index] for index in order])
             prompts = [example.sample for example in batch]
             seed = recipe.seeds.sampling * 1_000_003 + step
+            counted = engine.prefills, engine.syncs
+            engine.sync(learner.weights)
             groups = engine.generate(prompts, grpo.sampling, n=grpo.group_size, seed=seed)
             clock.append(time.monotonic())
 
-            terms = [[reward(answer, sample) for answer in group] for group, sample in zip(groups, prompts, strict=True)]
+            terms = [
+                [reward(answer, sample) for answer in group] for group, sample in zip(groups, prompts, strict=True)
+            ]
             unread = [s.id for s, group in zip(prompts, terms, strict=True) if group[0].verdict.unread is Unread.GOLD]
             if unread:
                 raise UserError(f"RL prompt {unread[0]} has a gold answer no grader reads: build the data again")
@@ -159,30 +170,33 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             clock.append(time.monotonic())
 
             pairs = [(e.prompt, list(a.ids)) for e, group in zip(batch, groups, strict=True) for a in group]
-            old = frozen_logprobs(model, pairs, codec, grpo)
+            old = frozen_logprobs(learner.model, pairs, codec, grpo)
             ref = frozen_logprobs(reference, pairs, codec, grpo) if reference is not None else [None] * len(pairs)
             gap = max_gap(old, groups)
             flat = [value for group in advantages for value in group]
             rows = [Row(*pair, *rest) for pair, *rest in zip(pairs, flat, old, ref, strict=True)]
             clock.append(time.monotonic())
 
-            size = per_update * grpo.group_size
+            size = per_update // processes.size() * grpo.group_size
             parts = []
             for first in range(0, len(rows), size):
                 updates += 1
                 parts.append(update(learner, rows[first : first + size], codec, grpo, updates))
             clock.append(time.monotonic())
 
-            values = {**describe(groups, terms, rewards), "logprob_gap_max": gap, "prefills": engine.prefills}
+            values = processes.means(describe(groups, terms, rewards))
+            values |= {"logprob_gap_max": processes.largest(gap)}
+            values |= {"prefills": int(processes.total(engine.prefills - counted[0]))}
+            values |= {"weight_syncs": engine.syncs - counted[1]}
             values |= {key: fmean(part[key] for part in parts) for key in parts[0]}
             phases = ("rollout", "reward", "logprobs", "update")
-            metrics.log(step, values, dict(zip(phases, (b - a for a, b in zip(clock, clock[1:])), strict=True)))
+            metrics.log(step, values, dict(zip(phases, (b - a for a, b in pairwise(clock)), strict=True)))
             if step % grpo.save_every == 0 or step == grpo.steps:
                 learner.save(step, updates)
             tick(note=f"reward {values['reward']:.3f}")
 
     metrics.close()
-    save_checkpoint(model, codec, folder.final("grpo"))
+    learner.export(codec, folder.final("grpo"))
     write_json(folder.final("grpo") / "protocol.json", {"hash": Protocol.of(domain).hash})
 
 

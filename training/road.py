@@ -96,10 +96,13 @@ def base(road: Road) -> str | Path:
 
 
 def report(road: Road) -> None:
-    """Card and report, from the run folder alone."""
+    """Rollout pages, report and card, from the run folder alone."""
     from mmreason.report.card import write_card
     from mmreason.report.html import write_report
+    from mmreason.report.viewer import write_viewer
 
+    if road.folder.rollouts.is_dir():
+        write_viewer(road.folder)
     write_report(road.folder)
     write_card(road.folder)
 

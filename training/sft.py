@@ -1,11 +1,12 @@
 """Cold start: next-token loss on the verified responses, flat from top to bottom.
 
-    mmreason sft dianjin-r1 --out runs/mine        (after `mmreason data`)
+mmreason sft dianjin-r1 --out runs/mine        (after `mmreason data`)
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -14,20 +15,21 @@ from mmreason.curriculum.sampler import take
 from mmreason.errors import UserError
 from mmreason.models.base import base_model
 from mmreason.models.codec import Codec
+from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import Example, encode_all
-from mmreason.models.learner import Learner
-from mmreason.models.load import load_model, prepare_for_training, save_checkpoint
+from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.rows import make_rows, response_logprobs
 from mmreason.models.targets import with_target
 from mmreason.protocol import Protocol
 from mmreason.records.io import read_samples
+from mmreason.run import processes
 from mmreason.run.files import write_json
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
 from mmreason.run.progress import progress
 
 
-def micro_batches(batch: list[Example], size: int) -> list[list[Example]]:
+def micro_batches(batch: Sequence[Example], size: int) -> list[list[Example]]:
     """Cut a batch into forwards of like length, so that little is padded."""
     batch = sorted(batch, key=lambda example: len(example.prompt.ids) + len(example.response))
     return [batch[start : start + size] for start in range(0, len(batch), size)]
@@ -43,9 +45,10 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     if not samples:
         raise UserError(f"{file} holds no samples: {folder.data / 'report.json'} says what was dropped and why")
 
-    base = base_model(recipe, folder, samples)
+    processes.connect()
+    base = processes.main_first(lambda: base_model(recipe, folder, samples))
     codec = Codec.load(base, folder.media_root)
-    model = prepare_for_training(load_model(base, recipe.model.dtype), recipe.model).train()
+    model = prepare_for_training(load_model(base, recipe.model.dtype), recipe.model, recipe.seeds.weights).train()
     examples = encode_all(
         [with_target(sample, sft) for sample in samples],
         codec,
@@ -54,7 +57,8 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
         folder.data / "too_long_sft.jsonl",
     )
     steps = sft.max_steps or max(round(sft.epochs * len(examples) / sft.batch), 1)
-    learner = Learner(model, sft.optim, steps, folder.checkpoints / "sft")
+    check_towers(examples, recipe.launch)
+    learner = make_learner(model, sft.optim, steps, folder.checkpoints / "sft", recipe.launch)
     start, _ = learner.resume()
     metrics = Metrics(folder.metrics, "sft", start)
 
@@ -66,14 +70,16 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             batch = [examples[index] for index in order]
             tokens = sum(len(example.response) for example in batch)
             loss_sum, entropy_sum = 0.0, 0.0
-            for micro in micro_batches(batch, sft.micro_batch):
+            micros = micro_batches(processes.share(batch), sft.micro_batch)
+            for micro in micros:
                 rows = make_rows([e.prompt for e in micro], [e.response for e in micro], codec.pad_id, model.device)
-                logp, entropy = response_logprobs(model, rows)
-                loss = -logp.sum() / tokens
-                learner.backward(loss)
+                logp, entropy = response_logprobs(learner.model, rows)
+                loss = -logp.sum() / tokens  # the tokens of all processes, so that their gradients add up
+                learner.backward(loss, last=micro is micros[-1])
                 loss_sum += float(loss.detach())
                 entropy_sum += float(entropy.sum()) / tokens
             update = learner.step(step)
+            loss_sum, entropy_sum = processes.total(loss_sum), processes.total(entropy_sum)
             values = {"loss": loss_sum, "entropy": entropy_sum, "response_tokens": tokens, **update}
             metrics.log(step, values, {"step": time.monotonic() - began})
             if step % sft.save_every == 0 or step == steps:
@@ -81,5 +87,5 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             tick(note=f"loss {loss_sum:.3f}")
 
     metrics.close()
-    save_checkpoint(model, codec, folder.final("sft"))
+    learner.export(codec, folder.final("sft"))
     write_json(folder.final("sft") / "protocol.json", {"hash": Protocol.of(domain).hash})

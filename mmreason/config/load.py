@@ -74,13 +74,17 @@ def _assign(values: dict[str, Any], pair: str) -> None:
         raise UserError(f"{key}={text}: the value is not valid YAML") from None
 
 
-def load_recipe(path: Path, profile: str = "cpu", pairs: list[str] | None = None) -> Recipe:
-    """Base values, then the profile's, then `key=value` pairs; validated as a whole."""
+def load_recipe(path: Path, profile: str = "cpu", pairs: list[str] | None = None, *, with_data: bool = False) -> Recipe:
+    """Base values, the profile's, its `with_data` part when real data are given, then `key=value` pairs; validated."""
     values = read_yaml(path)
     profiles = values.pop("profiles", {})
     if profile not in profiles:
         raise UserError(f"{path} has no profile {profile!r}{nearest(profile, profiles)}")
-    values = merge(values, profiles[profile] or {})
+    chosen = dict(profiles[profile] or {})
+    on_real_rows = chosen.pop("with_data", {})
+    values = merge(values, chosen)
+    if with_data:
+        values = merge(values, on_real_rows)
     for pair in pairs or []:
         _assign(values, pair)
     return validate(Recipe, values, f"{path} (profile {profile})")

@@ -9,6 +9,18 @@ from pydantic import Field, model_validator
 from mmreason.config.strict import Strict
 
 
+class Optim(Strict):
+    """AdamW."""
+
+    lr: float
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    """Share of the steps spent warming up."""
+
+
 class TinyModel(Strict):
     """A model of the real architecture, built from these sizes and trained from scratch."""
 
@@ -21,6 +33,8 @@ class TinyModel(Strict):
     """Size of the byte-level BPE vocabulary trained on the training texts, special tokens included."""
     init_std: float = 0.08
     """Spread of the initial weights; about 1/sqrt(hidden), where transformers' 0.02 leaves attention flat for long."""
+    rope_theta: float = 10000.0
+    """Base of the rotary positions; small for short texts, where it speeds up the first copying heads."""
     vision: bool = False
     """Qwen2.5-VL with a small tower instead of text-only Qwen2."""
     vision_hidden: int = 64
@@ -111,18 +125,6 @@ class DataSettings(Strict):
     """Longer prompts are dropped with a reason, never cut."""
     eval_fraction: float = 0.1
     """Share of documents held out where a set has no released test split."""
-
-
-class Optim(Strict):
-    """AdamW."""
-
-    lr: float
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_grad_norm: float = 1.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: float = 0.0
-    """Share of the steps spent warming up."""
 
 
 class SftSettings(Strict):

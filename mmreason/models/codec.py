@@ -1,4 +1,4 @@
-"""Between samples and ids: chat template, picture tensors, and the check that pictures make the tokens they promised."""
+"""Between samples and ids: chat template, picture tensors, and a check that pictures make the tokens they promised."""
 
 from __future__ import annotations
 
@@ -66,13 +66,14 @@ class Codec:
 
     def encode(self, sample: Sample) -> Encoded:
         """The sample's prompt with the opening of the assistant's turn. Raises UserError on picture trouble."""
-        text = self.tokenizer.apply_chat_template(self._chat(sample), tokenize=False, add_generation_prompt=True)
+        text = str(self.tokenizer.apply_chat_template(self._chat(sample), tokenize=False, add_generation_prompt=True))
         if not sample.media:
             return Encoded(self.tokenizer.encode(text, add_special_tokens=False))
         pixels, grids, counts = self._pictures(sample)
         pieces = text.split(IMAGE_PAD)
         if len(pieces) != len(counts) + 1:
-            raise UserError(f"sample {sample.id}: {len(counts)} pictures, {len(pieces) - 1} places for them in the text")
+            places = len(pieces) - 1
+            raise UserError(f"sample {sample.id}: {len(counts)} pictures, {places} places for them in the text")
         full = pieces[0] + "".join(IMAGE_PAD * count + piece for count, piece in zip(counts, pieces[1:], strict=True))
         return Encoded(self.tokenizer.encode(full, add_special_tokens=False), pixels, grids)
 
@@ -82,7 +83,7 @@ class Codec:
 
     def decode(self, ids: list[int]) -> str:
         """Text without special tokens."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def num_tokens(self, ref: MediaRef) -> int:
         """Visual tokens that a picture makes under this checkpoint's processor; reads the file."""

@@ -1,34 +1,27 @@
 """Learners for several processes, with the interface of `learner.Learner`.
 
-`SyncedLearner` sums the gradients of all processes; `ZeroLearner` hands model and optimiser to DeepSpeed ZeRO. Every
+`SyncedLearner` sums the gradients of all processes; `zero.ZeroLearner` gives model and optimiser to DeepSpeed. Every
 process takes its share of the batch and divides by the denominator of the whole batch, so that the sum over
 processes is the gradient of one process with the whole batch, whatever the lengths of the rows.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from mmreason.config.recipe import LaunchSettings, ModelSettings, Optim
-from mmreason.errors import UserError, require
+from mmreason.config.recipe import LaunchSettings, Optim
+from mmreason.errors import UserError
 from mmreason.models.codec import Codec
-from mmreason.models.learner import Learner, learning_rate, step_folders
-from mmreason.models.load import save_checkpoint
-from mmreason.models.weights import full_weights
+from mmreason.models.encode import Example
+from mmreason.models.learner import Learner
+from mmreason.models.zero import ZeroLearner
 from mmreason.project import project_dir
 from mmreason.run import processes
-from mmreason.run.files import write_text
 
 
 def launch_file(launch: LaunchSettings) -> Path | None:
@@ -36,15 +29,27 @@ def launch_file(launch: LaunchSettings) -> Path | None:
     return project_dir() / "training" / "launch" / launch.deepspeed if launch.deepspeed is not None else None
 
 
-def make_learner(
-    model: PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings
-) -> Learner:
+def make_learner(model: PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings) -> Learner:
     """The plain learner for one process, summed gradients for several, ZeRO where the recipe names its JSON."""
     file = launch_file(launch)
     if file is not None:
         return ZeroLearner(model, optim, steps, folder, file)
     kind = SyncedLearner if processes.size() > 1 else Learner
     return kind(model, optim, steps, folder)
+
+
+def check_towers(examples: Sequence[Example], launch: LaunchSettings) -> None:
+    """Refuse what would hang ZeRO: a process whose micro-batch has no picture skips the tower that others wait in.
+
+    Raises UserError naming the first sample without a picture among samples that have them.
+    """
+    bare = [example for example in examples if example.prompt.pixels is None]
+    if launch.deepspeed is None or processes.size() == 1 or len(bare) in (0, len(examples)):
+        return
+    raise UserError(
+        f"sample {bare[0].sample.id} has no picture and {len(examples) - len(bare)} others have: DeepSpeed ZeRO needs "
+        f"the same layers in all processes; leave launch.deepspeed out or train on one kind of rows"
+    )
 
 
 class SyncedLearner(Learner):

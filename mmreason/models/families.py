@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mmreason.errors import UserError, nearest
+from mmreason.models.weights import base_of
 
 
 class Family(Protocol):
@@ -42,7 +43,7 @@ class Qwen25VLFamily:
     def positions(
         self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, grids: torch.Tensor | None
     ) -> torch.Tensor:
-        inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner: Any = base_of(unwrap(model))
         kinds = (ids == inner.config.image_token_id).int()
         positions, _ = inner.model.get_rope_index(ids, kinds, image_grid_thw=grids, attention_mask=attention)
         return positions.long()
@@ -54,9 +55,15 @@ class Qwen25VLFamily:
 _FAMILIES: dict[str, Family] = {"qwen2": TextFamily(), "qwen3": TextFamily(), "qwen2_5_vl": Qwen25VLFamily()}
 
 
+def unwrap(model: PreTrainedModel) -> PreTrainedModel:
+    """The model inside a training engine (DeepSpeed), whose own `config` is another thing; or the model itself."""
+    inner: PreTrainedModel = getattr(model, "module", model)
+    return inner
+
+
 def family_of(model: PreTrainedModel) -> Family:
     """The adapter for a model's type; UserError for a type that has none."""
-    kind = model.config.model_type
+    kind = unwrap(model).config.model_type
     if kind not in _FAMILIES:
         raise UserError(f"no family adapter for model type {kind!r}{nearest(kind, _FAMILIES)}")
     return _FAMILIES[kind]

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim
+from mmreason.models.codec import Codec
+from mmreason.models.load import save_checkpoint
+from mmreason.models.weights import full_weights
 from mmreason.run.files import replacing_folder, write_text
 
 _STEP = re.compile(r"step_(\d{6})$")
@@ -37,6 +41,9 @@ def step_folders(folder: Path) -> list[tuple[int, Path]]:
 class Learner:
     """AdamW over the trainable parameters of `model`. One optimiser update = any `backward`s, then `step`."""
 
+    whole = True
+    """Whether `model` holds every weight in this process, so that it can sample."""
+
     def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
         self.model = model
         self.optim = optim
@@ -49,8 +56,8 @@ class Learner:
             self.parameters, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
         )
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradient of one micro-batch."""
+    def backward(self, loss: torch.Tensor, last: bool = True) -> None:
+        """Add the gradient of one micro-batch. `last` before `step`: learners of several processes exchange then."""
         loss.backward()
 
     def step(self, number: int) -> dict[str, float]:
@@ -64,6 +71,14 @@ class Learner:
         self.adamw.step()
         self.adamw.zero_grad(set_to_none=True)
         return {"grad_norm": norm, "lr": rate}
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, tensor) of the plain transformers model, adapters merged; for engines that keep a copy."""
+        return full_weights(self.model)
+
+    def export(self, codec: Codec, path: Path) -> None:
+        """Write the finished model in transformers layout. Adapters are merged for good: the last thing to do."""
+        save_checkpoint(self.model, codec, path)
 
     def save(self, step: int, updates: int) -> None:
         """Write weights, optimiser and frontier beside and rename; the last two checkpoints stay."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 
 from mmreason.config.recipe import ModelSettings
-from mmreason.errors import UserError, require
+from mmreason.errors import UserError
 from mmreason.models.codec import Codec
+from mmreason.models.weights import base_of
 from mmreason.run.files import replacing_folder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -27,32 +29,45 @@ def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
     except (OSError, ValueError) as error:
         raise UserError(f"no transformers checkpoint at {path}: {str(error).splitlines()[0]}") from None
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
-    model = kind.from_pretrained(path, dtype=DTYPES[dtype], attn_implementation="sdpa")
-    return model.to(pick_device())
+    model: Any = kind.from_pretrained(path, dtype=DTYPES[dtype], attn_implementation="sdpa")
+    return cast(PreTrainedModel, model.to(pick_device()))
 
 
-def prepare_for_training(model: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:
-    """Apply LoRA, freezing and gradient checkpointing as the settings say."""
-    if settings.freeze_vision and hasattr(model, "visual") and settings.path is not None:
-        model.visual.requires_grad_(False)  # a tower that was drawn at random here must learn
+def prepare_for_training(model: PreTrainedModel, settings: ModelSettings, seed: int = 0) -> PreTrainedModel:
+    """Apply LoRA, freezing and gradient checkpointing as the settings say. `seed` draws the adapters."""
+    frozen_tower = settings.freeze_vision and hasattr(model.model, "visual") and settings.path is not None
+    if frozen_tower:  # one that was drawn at random here (no path) must learn
+        model.model.visual.requires_grad_(False)
     if settings.lora is not None:
-        require("peft", "lora", "train LoRA adapters")
         from peft import LoraConfig, get_peft_model
 
         lora = settings.lora
-        config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets)
-        model = get_peft_model(model, config)
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.targets,
+            exclude_modules=r".*\bvisual\b.*" if frozen_tower else None,
+        )
+        torch.manual_seed(seed)
+        model = cast(PreTrainedModel, get_peft_model(model, config))
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     return model
 
 
-def save_checkpoint(model: PreTrainedModel, codec: Codec, path: Path) -> None:
-    """Write transformers layout (safetensors), LoRA merged into the weights, beside and renamed."""
-    plain = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+def save_checkpoint(
+    model: PreTrainedModel, codec: Codec, path: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write transformers layout (safetensors), LoRA merged into the weights, beside and renamed.
+
+    `weights` are the plain model's, for a `model` that does not hold them whole (ZeRO-3).
+    """
+    outer: Any = model
+    plain = outer.merge_and_unload() if weights is None and hasattr(model, "merge_and_unload") else base_of(model)
     with replacing_folder(path) as beside:
-        plain.save_pretrained(beside)
+        plain.save_pretrained(beside, state_dict=weights)
         codec.tokenizer.save_pretrained(beside)
         if codec.images is not None:
             codec.images.save_pretrained(beside)

@@ -72,9 +72,10 @@ def response_logprobs(
         **family.media(rows.pixels, rows.grids),
     ).logits[:, :-1]  # [N, T, V]: column t predicts response token t
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-    if banned:
+    logits = logits / temperature
+    if banned:  # after the division, which would make the smallest number -inf and its entropy term 0 x inf
         logits = logits.index_fill(-1, torch.tensor(banned, device=logits.device), torch.finfo(logits.dtype).min)
-    logp = torch.log_softmax(logits / temperature, dim=-1)
+    logp = torch.log_softmax(logits, dim=-1)
     taken = logp.gather(-1, rows.responses.unsqueeze(-1)).squeeze(-1)
     with torch.no_grad():
         entropy = -(logp.exp() * logp).sum(-1)

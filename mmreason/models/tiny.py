@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -24,7 +25,7 @@ TINY_MAX_PIXELS = 112 * 112
 _CONTEXT = 8192
 
 
-def _text_sizes(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, object]:
+def _text_sizes(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return dict(
         vocab_size=len(tokenizer),
         hidden_size=sizes.hidden,
@@ -42,18 +43,18 @@ def _text_sizes(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> dict[st
 
 
 def _text_model(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    rope = {"rope_type": "default", "rope_theta": 10000.0}
+    rope = {"rope_type": "default", "rope_theta": sizes.rope_theta}
     return Qwen2ForCausalLM(Qwen2Config(**_text_sizes(sizes, tokenizer), rope_parameters=rope))
 
 
 def _vision_model(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     half = sizes.hidden // sizes.heads // 2
     sections = [half // 4, (half - half // 4) // 2, half - half // 4 - (half - half // 4) // 2]
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in _VISION_TOKENS.items()}
+    ids: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(token) for name, token in _VISION_TOKENS.items()}
     config = Qwen2_5_VLConfig(
         text_config={
             **_text_sizes(sizes, tokenizer),
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections},
+            "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rope_theta, "mrope_section": sections},
         },
         vision_config=dict(
             depth=sizes.vision_layers,

@@ -20,7 +20,9 @@ def whole(parameters: list[torch.nn.Parameter]) -> AbstractContextManager[Any]:
 
 def base_of(model: PreTrainedModel) -> PreTrainedModel:
     """The transformers model inside a peft model, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    outer: Any = model
+    base: PreTrainedModel = outer.get_base_model() if hasattr(model, "get_base_model") else model
+    return base
 
 
 @torch.no_grad()

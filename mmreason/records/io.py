@@ -16,9 +16,12 @@ from mmreason.run.files import replacing
 
 _TEXT, _INT = pa.string(), pa.int64()
 _PART = pa.struct([("type", _TEXT), ("text", _TEXT), ("media", _INT)])
+_MEDIA_NUMBERS = {"tokens", "min_pixels", "max_pixels"}
 _MEDIA = pa.struct(
-    [("sha256", _TEXT), ("kind", _TEXT), ("path", _TEXT), ("tokens", _INT)]
-    + [("min_pixels", _INT), ("max_pixels", _INT), ("frame_rule", _TEXT)]
+    [
+        (name, _INT if name in _MEDIA_NUMBERS else _TEXT)
+        for name in ("sha256", "kind", "path", "tokens", "min_pixels", "max_pixels", "frame_rule")
+    ]
 )
 SCHEMA = pa.schema(
     [
@@ -45,7 +48,7 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> int:
     table = pa.Table.from_pylist([_to_row(sample) for sample in samples], schema=SCHEMA)
     with replacing(path) as beside:
         pq.write_table(table, beside)
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def read_samples(path: Path) -> list[Sample]:

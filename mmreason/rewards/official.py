@@ -75,6 +75,10 @@ def _scalar(text: str | None) -> float | str | None:
 
 
 def _gold_value(sample: Sample) -> float | str | None:
+    """The released `exe_ans` where the reader kept it: a gold printed with its percent sign is on another scale."""
+    released = sample.evidence.get("exe_ans")
+    if isinstance(released, (int, float, str)):
+        return released if isinstance(released, str) else round(float(released), 5)
     gold = read_gold(sample.answer.gold, "")
     if isinstance(gold, Quantity):
         return round(gold.value, 5)

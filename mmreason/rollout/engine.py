@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import torch
 
 from mmreason.config.recipe import Sampling
 from mmreason.records import Sample
@@ -46,4 +48,18 @@ class Engine(Protocol):
         on_done: Callable[[int], None] | None = None,
     ) -> list[list[Generation]]:
         """A list of `n` generations for each sample, in order; `on_done(k)` as k more answers finish."""
+        ...
+
+
+class TrainingEngine(Engine, Protocol):
+    """An engine that samples from the model being trained.
+
+    `prefills` counts prompts forwarded since it was made, `syncs` weight hand-overs.
+    """
+
+    prefills: int
+    syncs: int
+
+    def sync(self, weights: Callable[[], Iterable[tuple[str, torch.Tensor]]]) -> None:
+        """Sample from these weights from now on. An engine that shares the trained tensors does not call it."""
         ...

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from mmreason.records import Sample
 from mmreason.rewards.terms import Terms
 from mmreason.rollout.engine import Generation
+from mmreason.run import processes
 from mmreason.run.files import replacing
 
 SCHEMA = pa.schema(
@@ -44,11 +45,14 @@ def write_rollouts(
     terms: Sequence[Sequence[Terms]],
     advantages: Sequence[Sequence[float]],
 ) -> None:
-    """Write one step's rollouts atomically, in the order of groups and answers."""
+    """Write one step's rollouts atomically, in the order of groups and answers.
+
+    Every training process brings its share of the groups; the main one joins them into one file.
+    """
     rows = [
         {
             "step": step,
-            "group": group,
+            "group": group * processes.size() + processes.rank(),
             "sample_id": sample.id,
             "question": sample.question,
             "gold": sample.answer.gold,
@@ -68,5 +72,22 @@ def write_rollouts(
         for group, sample in enumerate(samples)
         for answer, term, advantage in zip(groups[group], terms[group], advantages[group], strict=True)
     ]
-    with replacing(path) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), beside)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    if processes.size() == 1:
+        with replacing(path) as beside:
+            pq.write_table(table, beside)
+    else:
+        _write_jointly(path, table)
+
+
+def _write_jointly(path: Path, table: pa.Table) -> None:
+    parts = [path.with_name(f".{path.stem}.of_{rank:04d}") for rank in range(processes.size())]
+    with replacing(parts[processes.rank()]) as beside:
+        pq.write_table(table, beside)
+    processes.barrier()
+    if processes.is_main():
+        joined = pa.concat_tables([pq.read_table(part) for part in parts]).sort_by("group")
+        with replacing(path) as beside:
+            pq.write_table(joined, beside)
+        for part in parts:
+            part.unlink()

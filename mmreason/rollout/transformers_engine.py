@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from mmreason.models.load import load_model
 from mmreason.models.rows import make_rows
 from mmreason.records import Sample
 from mmreason.rollout.engine import Generation, Stop
+from mmreason.run.processes import rank
 
 
 class TransformersEngine:
@@ -28,11 +29,15 @@ class TransformersEngine:
         self.codec = codec
         self.batch = batch
         self.prefills = 0
+        self.syncs = 0
 
     @classmethod
     def load(cls, path: str | Path, dtype: str = "float32", media_root: Path | None = None) -> TransformersEngine:
         """An engine of its own for a checkpoint on disk."""
         return cls(load_model(path, dtype).eval(), Codec.load(path, media_root))
+
+    def sync(self, weights: Callable[[], Iterable[tuple[str, torch.Tensor]]]) -> None:
+        """Nothing to hand over: the model it samples from is the one that was updated."""
 
     @torch.no_grad()
     def generate(
@@ -52,7 +57,8 @@ class TransformersEngine:
         width = max(self.batch // n, 1)
         for start in range(0, len(order), width):
             chunk = order[start : start + width]
-            generator = torch.Generator(self.model.device).manual_seed(seed * 1_000_003 + start)
+            own = seed * 1_000_003 + start + rank() * 1_000_000_007  # each process draws its own
+            generator = torch.Generator(self.model.device).manual_seed(own)
             rows = self._decode([encoded[index] for index in chunk], sampling, n, generator)
             for place, index in enumerate(chunk):
                 out[index] = rows[place * n : (place + 1) * n]

@@ -97,7 +97,7 @@ def torchvision() -> Check:
         text = (
             "its import dies: it was built for another torch, so its operators (nms, qnms) are not registered. "
             "Mend: pip uninstall torchvision (it is not needed), or install the build that matches torch: "
-            "pip install torchvision --index-url https://download.pytorch.org/whl/cpu"
+            "the CPU index on PyTorch's install page has one for the CPU"
         )
     else:
         text = f"its import dies: {(done.stderr.strip().splitlines() or ['no message'])[-1]}; pip uninstall torchvision"

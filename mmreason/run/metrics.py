@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from mmreason.run.files import write_jsonl
+from mmreason.run.processes import is_main
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -19,10 +21,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Metrics:
-    """Appends rows {"stage", "step", "time", ...}. Opening at a step forgets what lies beyond it."""
+    """Appends rows {"stage", "step", "time", ...}. Opening at a step forgets what lies beyond it.
+
+    Of several training processes the main one writes; the others check their numbers and write nothing.
+    """
 
     def __init__(self, path: Path, stage: str, start_step: int) -> None:
         self.stage = stage
+        if not is_main():
+            self._handle = open(os.devnull, "a", encoding="utf-8")
+            return
         rows = [row for row in read_metrics(path) if row["stage"] != stage or row["step"] <= start_step]
         write_jsonl(path, rows)
         self._handle = path.open("a", encoding="utf-8")

@@ -41,14 +41,13 @@ def connect() -> None:
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """This process's part of a batch: slices of one length, in order of rank.
+    """This process's part of a batch: every `size`-th item, so that a run of items is shared by all.
 
-    The lengths must be equal, because under ZeRO-3 every forward is a step that all processes take together.
+    The parts are of one length, because under ZeRO-3 every forward is a step that all processes take together.
     """
     if len(items) % size() != 0:
         raise ValueError(f"{len(items)} items cannot be shared equally by {size()} processes")
-    part = len(items) // size()
-    return items[rank() * part : (rank() + 1) * part]
+    return items[rank() :: size()]
 
 
 def total(value: float) -> float:

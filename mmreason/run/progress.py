@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mmreason.run.processes import is_main
+
 
 class Tick(Protocol):
     """Advance the bar by `count`; `note` stands beside it."""
@@ -21,10 +23,15 @@ class Tick(Protocol):
 _PLAIN_SECONDS = 10.0
 
 
+def _silent(count: int = 1, note: str = "") -> None: ...
+
+
 @contextmanager
 def progress(title: str, total: int, done: int = 0) -> Iterator[Tick]:
-    """A bar on a terminal; one line every ten seconds where output goes to a file."""
-    if sys.stderr.isatty():
+    """A bar on a terminal; one line every ten seconds where output goes to a file. The main process alone shows."""
+    if not is_main():
+        yield _silent
+    elif sys.stderr.isatty():
         with _bar(title, total, done) as tick:
             yield tick
     else:

@@ -1,10 +1,10 @@
 """Procedurally made ledgers: the embedded default of DianJin-R1, with an exact solver that errs at set rates.
 
-A ledger has two to four items and their total, last year and this year. Five questions are asked of it (difference,
-growth, share, max, yes/no), each as four-option multiple choice and as an open question. Amounts are small and
-ratios come out as whole percentages, so that a model of under a million parameters can learn the arithmetic.
-Smaller than the sheet's world (section 10: three to five rows, two or three years), which such a model was not
-seen to read within the minutes of a CPU run (docs/log.md).
+A ledger has three items, last year and this year. Five questions are asked of it (difference, growth, share, max,
+yes/no), each as four-option multiple choice and as an open question. Totals are not given: growth, share and yes/no
+need sums first, which is what a chain is good for. Amounts are single digits, rows stand in one order and ratios come
+out as whole percentages, so that a model of 0.1 million parameters learns to read and add within a minute. That is a
+smaller world than the sheet's (section 10: three to five rows, two or three years); docs/log.md says why.
 """
 
 from __future__ import annotations
@@ -19,91 +19,121 @@ from mmreason.data.step import ReadRequest
 from mmreason.errors import UserError, nearest
 from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source
 
-ITEMS = ("rent", "wages", "taxes", "fuel", "goods", "fees", "loans", "travel")
-TOTALS = (5, 10, 20)
-"""Yearly totals, so that shares are whole percentages."""
+ITEMS = ("rent", "wages", "fuel")
+TOTALS = (4, 5, 8, 10)
+"""Yearly totals, so that shares are often whole percentages."""
 TASKS = ("difference", "growth", "share", "max", "yesno")
 LETTERS = "ABCD"
 
-Ledger = dict[str, tuple[int, int]]
-"""Item (or "total") -> amount of last year and of this year."""
+Column = tuple[int, ...]
+"""Amounts of one year, in the order of ITEMS."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question on one ledger, and the rows it needs in order."""
+    """One question on one ledger; `row` is the item asked about (unused by growth, max and yes/no)."""
 
     task: str
-    rows: tuple[str, ...]
-    ledger: Ledger
-    question: str
+    row: int
+    last: Column
+    this: Column
 
     @property
-    def amounts(self) -> list[tuple[int, int]]:
-        return [self.ledger[row] for row in self.rows]
+    def question(self) -> str:
+        name = ITEMS[self.row]
+        questions = {
+            "difference": f"what is the change in {name} ?",
+            "growth": "by what percent did all grow ?",
+            "share": f"what percent of all is {name} this year ?",
+            "max": "what is the highest this year ?",
+            "yesno": "is all higher this year ?",
+        }
+        return questions[self.task]
+
+    @property
+    def text(self) -> str:
+        """The ledger as it stands in the prompt."""
+        rows = zip(ITEMS, self.last, self.this, strict=True)
+        return "; ".join(f"{name} {last} {this}" for name, last, this in rows)
 
 
-def operands(task: str, amounts: list[tuple[int, int]]) -> tuple[int, int]:
-    """The two numbers that a task compares: one row's two years, or two rows of this year."""
-    return (amounts[0][1], amounts[1][1]) if task in ("share", "yesno") else amounts[0]
+@dataclass(frozen=True)
+class Work:
+    """A way through an item: the steps written down, the answer, and what an option would print."""
+
+    steps: str
+    answer: str
+    option: str
 
 
-def value(task: str, first: int, second: int) -> str:
-    """The answer for two operands, as printed; ratios are cut to whole percentages."""
-    results = {
-        "difference": str(second - first),
-        "growth": f"{int((second - first) * 100 / first)}%",
-        "share": f"{int(first * 100 / second)}%",
-        "max": str(max(first, second)),
-        "yesno": "yes" if first > second else "no",
-    }
-    return results[task]
+Pen = Callable[[int], int]
+"""Writes down a result between the first step and the last: as it is, or flawed."""
 
 
-def show(row: str, amounts: tuple[int, int]) -> str:
-    """One row as it stands in the prompt and in the chain."""
-    return f"{row} {amounts[0]} {amounts[1]}"
+def _total(column: Column, pen: Pen) -> tuple[str, int]:
+    """Running sum, written out."""
+    steps, total = [], column[0]
+    for amount in column[1:]:
+        written = pen(total + amount)
+        steps.append(f"{total} + {amount} = {written}")
+        total = written
+    return "; ".join(steps), total
 
 
-def work(task: str, read: list[str], first: int, second: int, answer: str) -> str:
-    """The chain: copy the rows, then compute."""
-    steps = {
-        "difference": f"{second} - {first} = {answer}",
-        "growth": f"{second} - {first} = {second - first}; {second - first} / {first} = {answer}",
-        "share": f"{first} / {second} = {answer}",
-        "max": f"higher {answer}",
-        "yesno": f"{first} > {second} {answer}",
-    }
-    return "read " + "; ".join([*read, steps[task]])
+def _difference(item: Item, pen: Pen) -> tuple[str, str]:
+    last, this = item.last[item.row], item.this[item.row]
+    return f"{this} - {last}", str(this - last)
 
 
-def _make_ledger(rng: random.Random) -> Ledger:
-    names = rng.sample(ITEMS, rng.choice((2, 3, 4)))
-    columns = []
-    for _ in range(2):
-        total = rng.choice(TOTALS)
-        cuts = sorted(rng.sample(range(1, total), len(names) - 1))
-        columns.append([high - low for low, high in zip([0, *cuts], [*cuts, total], strict=True)] + [total])
-    return dict(zip([*names, "total"], zip(*columns, strict=True), strict=True))
+def _growth(item: Item, pen: Pen) -> tuple[str, str]:
+    (before, last), (after, this) = _total(item.last, pen), _total(item.this, pen)
+    change = pen(this - last)
+    return f"{before}; {after}; {this} - {last} = {change}; {change} / {last}", f"{int(change * 100 / last)}%"
 
 
-def _ask(task: str, rng: random.Random, ledger: Ledger) -> Item:
-    name, other = rng.sample([row for row in ledger if row != "total"], 2)
-    rows = {"share": (name, "total"), "yesno": (name, other)}.get(task, (name,))
-    questions = {
-        "difference": f"what is the change in {name} ?",
-        "growth": f"by what percent did {name} grow ?",
-        "share": f"what percent of the total is {name} this year ?",
-        "max": f"what is the higher {name} of both years ?",
-        "yesno": f"is {name} higher than {other} this year ?",
-    }
-    return Item(task, rows, ledger, questions[task])
+def _share(item: Item, pen: Pen) -> tuple[str, str]:
+    steps, total = _total(item.this, pen)
+    part = item.this[item.row]
+    return f"{steps}; {part} / {total}", f"{int(part * 100 / total)}%"
+
+
+def _max(item: Item, pen: Pen) -> tuple[str, str]:
+    return "highest of " + " ".join(str(amount) for amount in item.this), str(max(item.this))
+
+
+def _yesno(item: Item, pen: Pen) -> tuple[str, str]:
+    (before, last), (after, this) = _total(item.last, pen), _total(item.this, pen)
+    return f"{before}; {after}; {this} > {last}", "yes" if this > last else "no"
+
+
+_SOLVE = {"difference": _difference, "growth": _growth, "share": _share, "max": _max, "yesno": _yesno}
+
+
+def _exact(result: int) -> int:
+    return result
+
+
+def solve(item: Item, answer: str | None = None, pen: Pen = _exact) -> Work:
+    """The exact way. `answer` replaces the last result; with a flawed `pen` the right answer follows wrong steps."""
+    answer = answer or _SOLVE[item.task](item, _exact)[1]
+    steps, _ = _SOLVE[item.task](item, pen)
+    margin = abs(sum(item.this) - sum(item.last))
+    return Work(f"{steps} = {answer}", answer, f"{answer} by {margin}" if item.task == "yesno" else answer)
 
 
 def _well_posed(item: Item) -> bool:
-    first, second = operands(item.task, item.amounts)
-    whole = {"growth": (second - first) * 100 % first == 0, "share": first * 100 % second == 0}
-    return first != second and whole.get(item.task, True)
+    last, this = sum(item.last), sum(item.this)
+    if item.task == "difference":
+        return item.last[item.row] != item.this[item.row]
+    if item.task in ("growth", "yesno"):
+        return last != this and (this - last) * 100 % last == 0
+    return item.task != "share" or item.this[item.row] * 100 % this == 0
+
+
+def _column(rng: random.Random) -> Column:
+    total = rng.choice(TOTALS)
+    cuts = sorted(rng.sample(range(1, total), len(ITEMS) - 1))
+    return tuple(high - low for low, high in zip([0, *cuts], [*cuts, total], strict=True))
 
 
 def make_item(seed: str) -> Item:
@@ -111,84 +141,62 @@ def make_item(seed: str) -> Item:
     rng = random.Random(seed)
     task = rng.choice(TASKS)
     while True:
-        item = _ask(task, rng, _make_ledger(rng))
+        item = Item(task, rng.randrange(len(ITEMS)), _column(rng), _column(rng))
         if _well_posed(item):
             return item
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A way through an item: rows read, operands, result."""
-
-    rows: tuple[str, ...]
-    first: int
-    second: int
-    answer: str
-
-
-def solve_right(item: Item) -> Attempt:
-    """The exact way."""
-    first, second = operands(item.task, item.amounts)
-    return Attempt(item.rows, first, second, value(item.task, first, second))
-
-
-def slips(item: Item, rng: random.Random) -> list[Attempt]:
-    """Typical mistakes in random order: another row, operands swapped, last year for this, a result one or two off."""
-    right = solve_right(item)
-    found = []
-    for index in range(len(item.rows)):
-        for row in sorted(set(item.ledger) - set(item.rows)):
-            rows = (*item.rows[:index], row, *item.rows[index + 1 :])
-            first, second = operands(item.task, [item.ledger[name] for name in rows])
-            found.append(Attempt(rows, first, second, value(item.task, first, second)))
-    swapped = value(item.task, right.second, right.first)
-    found.append(Attempt(item.rows, right.second, right.first, swapped))
-    if item.task in ("share", "yesno"):
-        first, second = item.amounts[0][0], item.amounts[1][0]
-        found.append(Attempt(item.rows, first, second, value(item.task, first, second)))
-    if item.task != "yesno":
-        number, percent = right.answer.rstrip("%"), "%" if right.answer.endswith("%") else ""
-        offs = [f"{int(number) + off}{percent}" for off in (1, -1, 2, -2)]
-        found += [Attempt(item.rows, right.first, right.second, off) for off in offs]
+def slips(item: Item, rng: random.Random) -> list[Work]:
+    """Typical mistakes in random order: another item, the years swapped, a last result that is off."""
+    right = solve(item).answer
+    wrong = [Item(item.task, row, item.last, item.this) for row in range(len(ITEMS)) if row != item.row]
+    wrong.append(Item(item.task, item.row, item.this, item.last))
+    found = [solve(other) for other in wrong]
+    if item.task == "yesno":
+        found.append(solve(item, "no" if right == "yes" else "yes"))
+    else:
+        number, percent = int(right.rstrip("%")), "%" if right.endswith("%") else ""
+        offs = (20, -20, 25, -25, 50) if percent else (1, -1, 2, -2)
+        found += [solve(item, f"{number + off}{percent}") for off in offs]
     rng.shuffle(found)
-    return [slip for slip in found if slip.answer != right.answer]
+    return [slip for slip in found if slip.answer != right]
 
 
-def as_option(task: str, attempt: Attempt) -> str:
-    """The answer as an option prints it: yes/no carries the margin."""
-    return f"{attempt.answer} by {abs(attempt.first - attempt.second)}" if task == "yesno" else attempt.answer
+def _near(item: Item, rng: random.Random) -> list[str]:
+    """Option texts as wide as the right one, slips first, so that width gives nothing away."""
+    right = solve(item).option
+    if item.task == "yesno":
+        margin = abs(sum(item.this) - sum(item.last))
+        return [f"{word} by {by}" for by in (margin, margin + rng.choice((1, 2, 3))) for word in ("yes", "no")]
+    texts = [slip.option for slip in slips(item, rng)]
+    step = 5 if right.endswith("%") else 1
+    others = [f"{number}%" if right.endswith("%") else str(number) for number in range(-95, 1000, step)]
+    rng.shuffle(others)
+    near = [text for text in [*texts, *others] if len(text) == len(right) and text[0].isdigit() == right[0].isdigit()]
+    return [right, *near]
 
 
 def _options(item: Item, rng: random.Random) -> list[str]:
-    """Four option texts, the right one among them."""
-    right = solve_right(item)
-    if item.task == "yesno":
-        margin = abs(right.first - right.second)
-        texts = [f"{word} by {by}" for by in (margin, margin + rng.choice((1, 2, 3))) for word in ("yes", "no")]
-    else:
-        texts = [right.answer]
-        for slip in slips(item, rng):
-            if slip.answer not in texts and len(texts) < len(LETTERS):
-                texts.append(slip.answer)
+    """Four option texts in random order, the right one among them."""
+    texts = list(dict.fromkeys(_near(item, rng)))[: len(LETTERS)]
     rng.shuffle(texts)
     return texts
 
 
 def _sample(name: str, split: str, seed: str, index: int, form: str) -> Sample:
     item = make_item(f"{seed}:{index}")
-    right = solve_right(item)
-    rows = "ledger: " + "; ".join(show(row, amounts) for row, amounts in item.ledger.items())
+    right = solve(item)
     if form == "mcq":
         texts = _options(item, random.Random(f"{seed}:{index}:options"))
-        gold = LETTERS[texts.index(as_option(item.task, right))]
-        answer = Answer(AnswerKind.CHOICE, gold, dict(zip(LETTERS, texts, strict=True)), lang="ledger")
+        options = dict(zip(LETTERS, texts, strict=True))
+        answer = Answer(AnswerKind.CHOICE, LETTERS[texts.index(right.option)], options, lang="ledger")
     else:
         answer = Answer(AnswerKind.NUMBER, right.answer, asks_percent=right.answer.endswith("%"), lang="ledger")
     row_id = f"{seed}-{index:05d}"
     return Sample(
         id=f"{name}-{form}-{row_id}",
         source=Source("ledger", split, "Apache-2.0", f"{form}-{row_id}", document=f"ledger-{row_id}"),
-        messages=(Message.of(Role.USER, f"{rows}\n{item.question}"),),
+        messages=(Message.of(Role.USER, f"{item.text}\n{item.question}"),),
         answer=answer,
         evidence={"task": item.task, "item": f"{seed}:{index}"},
         metadata={"task": item.task, "form": form},
@@ -212,38 +220,43 @@ def _chance(*key: object) -> random.Random:
     return random.Random(hashlib.sha256(repr(key).encode()).hexdigest())
 
 
-def _choose(item: Item, sample: Sample, attempt: Attempt, rng: random.Random) -> tuple[str, str]:
-    """The last words of the chain and the boxed answer; a result that is no option is guessed among them."""
+def _choose(sample: Sample, work: Work, rng: random.Random) -> tuple[str, str]:
+    """The end of the chain and the boxed answer: options are compared one by one; without a match one is guessed."""
     if sample.answer.kind is not AnswerKind.CHOICE:
-        return "", attempt.answer
-    shown = as_option(item.task, attempt)
-    matches = [letter for letter, text in sample.answer.options.items() if text == shown]
-    letter = matches[0] if matches else rng.choice(sorted(sample.answer.options))
-    return f"; {letter}. {sample.answer.options[letter]}", letter
+        return "", work.answer
+    end = ""
+    for letter, text in sample.answer.options.items():
+        end += f"; {letter} {text} {'yes' if text == work.option else 'no'}"
+        if text == work.option:
+            return end, letter
+    guess = rng.choice(sorted(sample.answer.options))
+    return f"{end}; guess {guess}", guess
 
 
 def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
     """The teacher of the embedded default: (sample, attempt) -> response.
 
     `error_rate`: share of items that it gets wrong at every attempt (they become the RL pool);
-    `slip_rate`: chance of a slip at one attempt, which the next may cure. Both are ours (reconstructed).
+    `slip_rate`: chance of a slip at one attempt, which the next may cure;
+    `flaw_rate`: chance that a result inside the chain is one too high although the answer is right, which a check of
+    answers cannot see: the cold start learns it, and RL has it to mend. All three are ours (reconstructed).
     """
-    known = {"error_rate", "slip_rate"}
+    known = {"error_rate", "slip_rate", "flaw_rate"}
     if unknown := set(options) - known:
         raise UserError(f"teacher options: unknown {min(unknown)!r}{nearest(min(unknown), known)}")
     error_rate, slip_rate = float(options.get("error_rate", 0.2)), float(options.get("slip_rate", 0.0))
+    flaw_rate = float(options.get("flaw_rate", 0.0))
 
-    def solve(sample: Sample, number: int) -> str:
+    def respond(sample: Sample, number: int) -> str:
         item = make_item(sample.evidence["item"])
-        attempt = solve_right(item)
+        hand = _chance("flaw", sample.id, number)
+        work = solve(item, pen=lambda result: result + (hand.random() < flaw_rate))
         stubborn, slip = _chance("error", sample.id), _chance("slip", sample.id, number)
         errs, slipped = stubborn.random() < error_rate, slip.random() < slip_rate
         rng = stubborn if errs else slip
         if errs or slipped:
-            attempt = slips(item, rng)[0]
-        read = [show(row, item.ledger[row]) for row in attempt.rows]
-        chain = work(item.task, read, attempt.first, attempt.second, attempt.answer)
-        end, boxed = _choose(item, sample, attempt, rng)
-        return f"<think>{chain}{end}</think><answer>\\boxed{{{boxed}}}</answer>"
+            work = slips(item, rng)[0]
+        end, boxed = _choose(sample, work, rng)
+        return f"<think>{work.steps}{end}</think><answer>\\boxed{{{boxed}}}</answer>"
 
-    return solve
+    return respond

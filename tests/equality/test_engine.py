@@ -1,0 +1,116 @@
+"""The engine against transformers' own generation, and against the log-probabilities that training computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from mmreason.config.recipe import Sampling
+from mmreason.models.codec import Encoded
+from mmreason.models.rows import make_rows, response_logprobs
+from mmreason.rollout.engine import Generation, Stop
+from mmreason.rollout.transformers_engine import TransformersEngine
+
+if TYPE_CHECKING:
+    from conftest import Setup
+
+GREEDY = Sampling(temperature=0.0, max_new_tokens=16)
+
+
+def engine(setup: Setup, batch: int = 128) -> TransformersEngine:
+    return TransformersEngine(setup.model, setup.codec, batch)
+
+
+def theirs(setup: Setup, prompt: Encoded) -> tuple[int, ...]:
+    """`model.generate`, one prompt, no padding."""
+    ids = torch.tensor([prompt.ids])
+    media: dict[str, Any] = {}
+    if prompt.pixels is not None:
+        kinds = (ids == setup.model.config.image_token_id).int()
+        media = {"pixel_values": prompt.pixels, "image_grid_thw": prompt.grids, "mm_token_type_ids": kinds}
+    out = setup.model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=GREEDY.max_new_tokens,
+        suppress_tokens=setup.codec.visual_ids,
+        **media,
+    )
+    return tuple(out[0, len(prompt.ids) :].tolist())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 128])
+def test_greedy_is_what_transformers_generates(setup: Setup, batch: int) -> None:
+    with setup.raised({setup.codec.eos_id: 3.0}):
+        found = [group[0] for group in engine(setup, batch).generate(setup.samples, GREEDY)]
+        expected = [theirs(setup, setup.codec.encode(sample)) for sample in setup.samples]
+    assert [answer.ids for answer in found] == expected
+    assert len({len(answer.ids) for answer in found}) > 1  # rows left the batch while others went on
+    for answer, sample in zip(found, setup.samples, strict=True):
+        assert answer.prompt_ids == tuple(setup.codec.encode(sample).ids)
+        assert answer.stop is (Stop.EOS if answer.ids[-1] == setup.codec.eos_id else Stop.LENGTH)
+
+
+def trained(setup: Setup, answers: list[Generation], temperature: float) -> list[torch.Tensor]:
+    """What training computes for the same ids, all rows in one padded batch."""
+    prompts = [setup.codec.encode(sample) for sample in setup.samples]
+    rows = make_rows(prompts, [answer.ids for answer in answers], setup.codec.pad_id, setup.model.device)
+    with torch.no_grad():
+        logp, _ = response_logprobs(setup.model, rows, temperature, setup.codec.visual_ids)
+    return [row[: len(answer.ids)] for row, answer in zip(logp, answers, strict=True)]
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 1.0), (0.7, 0.8)])
+def test_engine_and_trainer_see_one_distribution(setup: Setup, temperature: float, top_p: float) -> None:
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=12)
+    with setup.raised({setup.codec.eos_id: 4.0}):
+        groups = engine(setup).generate(setup.samples, sampling, n=4, seed=3)
+        for member in range(4):
+            answers = [group[member] for group in groups]
+            for answer, logp in zip(answers, trained(setup, answers, temperature), strict=True):
+                expected = torch.tensor(answer.logprobs, dtype=torch.float64)
+                torch.testing.assert_close(logp, expected, rtol=0, atol=1e-10)
+    assert len({len(answer.ids) for group in groups for answer in group}) > 1
+
+
+def test_one_prefill_serves_the_whole_group(setup: Setup) -> None:
+    shared, alone = engine(setup), engine(setup)
+    with setup.raised({setup.codec.eos_id: 3.0}):
+        groups = shared.generate(setup.samples, GREEDY, n=5)
+        single = [alone.generate([sample], GREEDY)[0][0] for sample in setup.samples]
+    assert shared.prefills == len(setup.samples)
+    for group, expected in zip(groups, single, strict=True):
+        assert len(group) == 5
+        for answer in group:
+            assert (answer.ids, answer.text, answer.stop) == (expected.ids, expected.text, expected.stop)
+            assert answer.logprobs == pytest.approx(expected.logprobs, abs=1e-11)
+
+
+def test_members_of_a_group_differ_and_the_seed_decides(setup: Setup) -> None:
+    sampling = Sampling(max_new_tokens=8)
+    one = engine(setup).generate(setup.samples, sampling, n=3, seed=1)
+    assert one == engine(setup).generate(setup.samples, sampling, n=3, seed=1)
+    assert one != engine(setup).generate(setup.samples, sampling, n=3, seed=2)
+    assert all(len({answer.ids for answer in group}) == 3 for group in one)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_visual_tokens_are_never_sampled(setup: Setup, temperature: float) -> None:
+    """Even where the model likes nothing better; and their mass is shared out in both distributions."""
+    sampling = Sampling(temperature=temperature, max_new_tokens=10)
+    assert len(setup.codec.visual_ids) == 2
+    with setup.raised(dict.fromkeys(setup.codec.visual_ids, 50.0)):
+        answers = [group[0] for group in engine(setup).generate(setup.samples, sampling)]
+        again = trained(setup, answers, temperature or 1.0)
+    assert not {token for answer in answers for token in answer.ids} & set(setup.codec.visual_ids)
+    for answer, logp in zip(answers, again, strict=True):
+        torch.testing.assert_close(logp, torch.tensor(answer.logprobs, dtype=torch.float64), rtol=0, atol=1e-10)
+
+
+def test_the_training_mode_comes_back(setup: Setup) -> None:
+    setup.model.train()
+    engine(setup).generate(setup.samples[:1], GREEDY)
+    assert setup.model.training
+    setup.model.eval()

@@ -6,6 +6,7 @@ own checkpoints. `mmreason run` walks the list, `mmreason data|sft|grpo` one sta
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -191,6 +192,11 @@ def prepare_torch(recipe: Recipe) -> None:
 
 def run_launched(name: str, command: list[str]) -> None:
     """Run a stage in several processes and wait. Raises RuntimeError with the exit code when it fails."""
+    import torch
+
+    gc.collect()  # the model of the evaluation before: the launched processes need its memory
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     done = subprocess.run(command, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{name} failed with exit code {done.returncode}: {' '.join(command)}")

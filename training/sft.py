@@ -52,7 +52,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     examples = encode_all(
         [with_target(sample, sft) for sample in samples],
         codec,
-        recipe.data.max_prompt_tokens,
+        sft.max_tokens,
         sft.max_tokens,
         folder.data / "too_long_sft.jsonl",
     )

@@ -46,7 +46,7 @@ class Qwen25VLFamily:
         inner: Any = base_of(unwrap(model))
         kinds = (ids == inner.config.image_token_id).int()
         positions, _ = inner.model.get_rope_index(ids, kinds, image_grid_thw=grids, attention_mask=attention)
-        return positions.long()
+        return torch.as_tensor(positions).long()
 
     def media(self, pixels: torch.Tensor | None, grids: torch.Tensor | None) -> dict[str, Any]:
         return {} if pixels is None else {"pixel_values": pixels, "image_grid_thw": grids}

@@ -30,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def batch(step: int) -> torch.Tensor:
-    return torch.randint(0, 300, (2, 6), generator=torch.Generator().manual_seed(step))
+    return torch.randint(0, 250, (2, 6), generator=torch.Generator().manual_seed(step))
 
 
 def train(learner: Learner, steps: range) -> list[dict[str, float]]:
@@ -103,9 +103,7 @@ def test_a_checkpoint_cut_by_a_kill_is_not_seen(base: Path, tmp_path: Path) -> N
     assert fresh(base, tmp_path / "steps").resume() == (2, 4)
 
 
-def test_a_full_disk_leaves_the_old_checkpoints(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_checkpoints(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = fresh(base, tmp_path / "steps")
     train(learner, range(1, 3))
 

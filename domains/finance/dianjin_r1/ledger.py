@@ -24,6 +24,8 @@ TOTALS = (4, 5, 8, 10)
 """Yearly totals, so that shares are often whole percentages."""
 TASKS = ("difference", "growth", "share", "max", "yesno")
 LETTERS = "ABCD"
+SKIPPED = "by heart"
+"""All that a teacher writes which gives the answer without its work."""
 
 Column = tuple[int, ...]
 """Amounts of one year, in the order of ITEMS."""
@@ -66,57 +68,48 @@ class Work:
     option: str
 
 
-Pen = Callable[[int], int]
-"""Writes down a result between the first step and the last: as it is, or flawed."""
-
-
-def _total(column: Column, pen: Pen) -> tuple[str, int]:
+def _total(column: Column) -> tuple[str, int]:
     """Running sum, written out."""
     steps, total = [], column[0]
     for amount in column[1:]:
-        written = pen(total + amount)
-        steps.append(f"{total} + {amount} = {written}")
-        total = written
+        steps.append(f"{total} + {amount} = {total + amount}")
+        total += amount
     return "; ".join(steps), total
 
 
-def _difference(item: Item, pen: Pen) -> tuple[str, str]:
+def _difference(item: Item) -> tuple[str, str]:
     last, this = item.last[item.row], item.this[item.row]
     return f"{this} - {last}", str(this - last)
 
 
-def _growth(item: Item, pen: Pen) -> tuple[str, str]:
-    (before, last), (after, this) = _total(item.last, pen), _total(item.this, pen)
-    change = pen(this - last)
+def _growth(item: Item) -> tuple[str, str]:
+    (before, last), (after, this) = _total(item.last), _total(item.this)
+    change = this - last
     return f"{before}; {after}; {this} - {last} = {change}; {change} / {last}", f"{int(change * 100 / last)}%"
 
 
-def _share(item: Item, pen: Pen) -> tuple[str, str]:
-    steps, total = _total(item.this, pen)
+def _share(item: Item) -> tuple[str, str]:
+    steps, total = _total(item.this)
     part = item.this[item.row]
     return f"{steps}; {part} / {total}", f"{int(part * 100 / total)}%"
 
 
-def _max(item: Item, pen: Pen) -> tuple[str, str]:
+def _max(item: Item) -> tuple[str, str]:
     return "highest of " + " ".join(str(amount) for amount in item.this), str(max(item.this))
 
 
-def _yesno(item: Item, pen: Pen) -> tuple[str, str]:
-    (before, last), (after, this) = _total(item.last, pen), _total(item.this, pen)
+def _yesno(item: Item) -> tuple[str, str]:
+    (before, last), (after, this) = _total(item.last), _total(item.this)
     return f"{before}; {after}; {this} > {last}", "yes" if this > last else "no"
 
 
 _SOLVE = {"difference": _difference, "growth": _growth, "share": _share, "max": _max, "yesno": _yesno}
 
 
-def _exact(result: int) -> int:
-    return result
-
-
-def solve(item: Item, answer: str | None = None, pen: Pen = _exact) -> Work:
-    """The exact way. `answer` replaces the last result; with a flawed `pen` the right answer follows wrong steps."""
-    answer = answer or _SOLVE[item.task](item, _exact)[1]
-    steps, _ = _SOLVE[item.task](item, pen)
+def solve(item: Item, answer: str | None = None) -> Work:
+    """The exact way, or the same steps with another last result."""
+    steps, right = _SOLVE[item.task](item)
+    answer = answer or right
     margin = abs(sum(item.this) - sum(item.last))
     return Work(f"{steps} = {answer}", answer, f"{answer} by {margin}" if item.task == "yesno" else answer)
 
@@ -238,25 +231,26 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
 
     `error_rate`: share of items that it gets wrong at every attempt (they become the RL pool);
     `slip_rate`: chance of a slip at one attempt, which the next may cure;
-    `flaw_rate`: chance that a result inside the chain is one too high although the answer is right, which a check of
-    answers cannot see: the cold start learns it, and RL has it to mend. All three are ours (reconstructed).
+    `skip_rate`: chance that it gives a right answer without its work, which a check of answers cannot see: the cold
+    start learns to guess, and RL has that to mend. All three are ours (reconstructed).
     """
-    known = {"error_rate", "slip_rate", "flaw_rate"}
+    known = {"error_rate", "slip_rate", "skip_rate"}
     if unknown := set(options) - known:
         raise UserError(f"teacher options: unknown {min(unknown)!r}{nearest(min(unknown), known)}")
     error_rate, slip_rate = float(options.get("error_rate", 0.2)), float(options.get("slip_rate", 0.0))
-    flaw_rate = float(options.get("flaw_rate", 0.0))
+    skip_rate = float(options.get("skip_rate", 0.0))
 
     def respond(sample: Sample, number: int) -> str:
         item = make_item(sample.evidence["item"])
-        hand = _chance("flaw", sample.id, number)
-        work = solve(item, pen=lambda result: result + (hand.random() < flaw_rate))
+        work = solve(item)
         stubborn, slip = _chance("error", sample.id), _chance("slip", sample.id, number)
         errs, slipped = stubborn.random() < error_rate, slip.random() < slip_rate
         rng = stubborn if errs else slip
         if errs or slipped:
             work = slips(item, rng)[0]
         end, boxed = _choose(sample, work, rng)
+        if _chance("skip", sample.id, number).random() < skip_rate:
+            return f"<think>{SKIPPED}</think><answer>\\boxed{{{boxed}}}</answer>"
         return f"<think>{work.steps}{end}</think><answer>\\boxed{{{boxed}}}</answer>"
 
     return respond

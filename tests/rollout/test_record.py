@@ -1,0 +1,76 @@
+"""Rollouts on disk: exact ids, the reward in its parts, in the order of groups and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source, Unread, Verdict
+from mmreason.rewards.terms import Terms
+from mmreason.rollout.engine import Generation, Stop
+from mmreason.rollout.record import SCHEMA, write_rollouts
+
+SOURCE = Source("own", "train", "Apache-2.0", "0")
+
+
+def sample(name: str) -> Sample:
+    return Sample(name, SOURCE, (Message.of(Role.USER, f"{name}?"),), Answer(AnswerKind.NUMBER, "3"))
+
+
+def answer(first: int, stop: Stop = Stop.EOS) -> Generation:
+    return Generation((1, 2), (first, 2**20), (-0.5, -1.25), "答案 3", stop)
+
+
+RIGHT = Terms(1.0, 1.0, 1.0, Verdict.right("3", "equal"), "", False)
+NONE = Terms(0.0, 0.0, 0.0, Verdict.no_read(Unread.PREDICTION, "no box"), "no think block", True)
+
+
+def write(path: Path) -> list[dict[str, object]]:
+    groups = [[answer(10), answer(11, Stop.LENGTH)], [answer(20), answer(21)]]
+    terms, advantages = [[RIGHT, NONE], [NONE, NONE]], [[1.0, -1.0], [0.0, 0.0]]
+    write_rollouts(path, 7, [sample("a"), sample("b")], groups, terms, advantages)
+    rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def test_a_row_holds_the_whole_answer(tmp_path: Path) -> None:
+    rows = write(tmp_path / "step.parquet")
+    assert rows[0] == {
+        "step": 7,
+        "group": 0,
+        "sample_id": "a",
+        "question": "a?",
+        "gold": "3",
+        "prompt_ids": [1, 2],
+        "ids": [10, 2**20],
+        "logprobs": [-0.5, -1.25],
+        "text": "答案 3",
+        "stop": "eos",
+        "reward": 1.0,
+        "format": 1.0,
+        "accuracy": 1.0,
+        "outcome": "right",
+        "read": "3",
+        "why": "equal",
+        "advantage": 1.0,
+    }
+    assert (rows[1]["stop"], rows[1]["outcome"], rows[1]["read"]) == ("length", "unread", None)
+    assert pq.read_schema(tmp_path / "step.parquet").equals(SCHEMA)
+
+
+def test_groups_and_answers_keep_their_order(tmp_path: Path) -> None:
+    rows = write(tmp_path / "step.parquet")
+    assert [(row["group"], row["ids"][0]) for row in rows] == [(0, 10), (0, 11), (1, 20), (1, 21)]  # type: ignore[index]
+
+
+def test_a_lost_answer_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        write_rollouts(tmp_path / "s.parquet", 1, [sample("a")], [[answer(1), answer(2)]], [[RIGHT]], [[1.0, 0.0]])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_repeated_step_replaces_its_file(tmp_path: Path) -> None:
+    assert write(tmp_path / "step.parquet") == write(tmp_path / "step.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["step.parquet"]

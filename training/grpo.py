@@ -34,6 +34,7 @@ from mmreason.objectives.surrogate import clipped_surrogate
 from mmreason.protocol import Protocol
 from mmreason.records import Outcome, Unread
 from mmreason.records.io import read_samples
+from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
 from mmreason.rewards.terms import Terms
 from mmreason.rollout.engine import Generation, Stop
@@ -136,7 +137,8 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     reference = load_model(cold, recipe.model.dtype).eval() if grpo.kl_beta > 0.0 else None
     limit = recipe.data.max_prompt_tokens
     examples = encode_all(samples, codec, limit, limit, folder.data / "too_long_grpo.jsonl")
-    reward = load_reward(grpo.reward, domain, opened_think=codec.opens_think)
+    judge = load_judge(grpo.reward, folder.data / "cache")
+    reward = load_reward(grpo.reward, domain, opened_think=codec.opens_think, judge=judge)
     per_update = grpo.prompts_per_update or grpo.prompts
     count = grpo.steps * -(-grpo.prompts // per_update)
     check_towers(examples, recipe.launch)

@@ -52,9 +52,7 @@ class Learner:
         self.names, self.parameters = zip(
             *((name, p) for name, p in model.named_parameters() if p.requires_grad), strict=True
         )
-        self.adamw = torch.optim.AdamW(
-            self.parameters, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
-        )
+        self.adamw = torch.optim.AdamW(self.parameters, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
 
     def backward(self, loss: torch.Tensor, last: bool = True) -> None:
         """Add the gradient of one micro-batch. `last` before `step`: learners of several processes exchange then."""

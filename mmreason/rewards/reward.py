@@ -12,7 +12,8 @@ from mmreason.config.recipe import RewardSettings
 from mmreason.errors import UserError
 from mmreason.project import load_ref
 from mmreason.records import Sample, Verdict
-from mmreason.rewards.terms import Judge, Terms, score
+from mmreason.rewards.judge import SampleJudge
+from mmreason.rewards.terms import Terms, score
 from mmreason.rollout.engine import Generation
 
 Reward = Callable[[Generation, Sample], Terms]
@@ -20,7 +21,7 @@ Term = Callable[[Generation, Sample], "float | Verdict"]
 
 
 def load_reward(
-    settings: RewardSettings, domain: Domain, *, opened_think: bool = False, judge: Judge | None = None
+    settings: RewardSettings, domain: Domain, *, opened_think: bool = False, judge: SampleJudge | None = None
 ) -> Reward:
     """The function that scores one answer of one sample.
 
@@ -31,7 +32,8 @@ def load_reward(
 
     def reward(answer: Generation, sample: Sample) -> Terms:
         table = sample.evidence.get("table")
-        terms = score(answer.text, sample.answer, settings, opened_think=opened_think, table=table, judge=judge)
+        decide = None if judge is None else lambda read, _: judge(sample, read)
+        terms = score(answer.text, sample.answer, settings, opened_think=opened_think, table=table, judge=decide)
         return _declared(terms, declared, answer, sample) if declared else terms
 
     return reward

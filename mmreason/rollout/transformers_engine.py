@@ -100,9 +100,7 @@ class TransformersEngine:
             for row, (row_ids, row_logprobs) in enumerate(zip(ids, logprobs, strict=True))
         ]
 
-    def _prefill(
-        self, prompts: list[Encoded], n: int
-    ) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
+    def _prefill(self, prompts: list[Encoded], n: int) -> tuple[torch.Tensor, DynamicCache, torch.Tensor, torch.Tensor]:
         """Forward each prompt once, then repeat its cache, mask and last position `n` times."""
         rows = make_rows(prompts, [()] * len(prompts), self.codec.pad_id, self.model.device)
         family = family_of(self.model)
@@ -139,9 +137,7 @@ class TransformersEngine:
         return Generation(tuple(prompt.ids), tuple(ids), tuple(logprobs), self.codec.decode(ids), stop)
 
 
-def draw(
-    logits: torch.Tensor, sampling: Sampling, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row and its log-probability, both [N], from logits [N, V].
 
     Temperature 0 is greedy and reports log-probabilities at temperature 1. Top-p keeps the smallest set of tokens

@@ -66,6 +66,7 @@ class _Key:
     numbers: tuple[str, ...]
     document: str
     twins: frozenset[str]
+    media: tuple[str, ...]
 
     def words(self) -> frozenset[str]:
         return shingles(self.question, 1)
@@ -81,14 +82,15 @@ def _key(sample: Sample) -> _Key:
     question = question_of(sample)
     twin = sample.metadata.get("twin_of", sample.id)
     own = f"{sample.source.dataset}/{sample.source.split}/{sample.source.row}"
-    media = " ".join(reference.sha256 for reference in sample.media)
+    media = tuple(reference.sha256 for reference in sample.media)
     return _Key(
         sample,
-        normal(f"{sample.question} {options} {media}"),
+        normal(f"{sample.question} {options} {' '.join(media)}"),
         normal(question),
         numbers(question),
         sample.source.document,
         frozenset({sample.id, str(twin), own}),
+        media,
     )
 
 
@@ -132,6 +134,8 @@ class EvalIndex:
         for index in self._lsh.query(_minhash(mine)):
             other = self.keys[index]
             similarity = jaccard(mine, self._shingles[index])
+            if other.media != key.media:
+                continue  # one question about two pictures is two questions
             if similarity < NEAR or other.numbers != key.numbers or jaccard(key.words(), other.words()) < NEAR:
                 continue
             if best is None or similarity > best[0]:

@@ -12,7 +12,7 @@ from mmreason.data.decontaminate import Leak, contamination_report, decontaminat
 from mmreason.data.sources import read_source
 from mmreason.data.text import question_of
 from mmreason.project import project_dir
-from mmreason.records import AnswerKind, Message, Role, Sample
+from mmreason.records import AnswerKind, MediaRef, Message, Role, Sample
 
 ITEMS = ("net sales", "operating income", "interest expense", "capital leases", "goodwill", "deferred taxes")
 ASKS = (
@@ -161,3 +161,17 @@ def test_37_planted_rows_of_real_finqa_are_found(real_data: Path) -> None:
     assert len(before) <= 10
     assert {pair.train for pair in after} - before == {row.id for row in planted}
     assert before <= {pair.train for pair in after}
+
+
+def with_picture(row: Sample, digest: str) -> Sample:
+    return replace(row, media=(MediaRef(digest * 64, "image", f"{digest}.png", 16),))
+
+
+def test_one_question_about_two_pictures_is_two_questions() -> None:
+    question = report_row(0, "test")
+    held_out = with_picture(question, "a")
+    other, same = (with_picture(renamed(question, id), digest) for id, digest in (("other", "b"), ("same", "a")))
+    other = replace(other, source=replace(other.source, document="elsewhere"))
+    clean, pairs = decontaminate([other, same], [held_out])
+    assert [row.id for row in clean] == ["other"]
+    assert [pair.train for pair in pairs] == ["same"]

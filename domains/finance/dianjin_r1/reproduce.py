@@ -2,6 +2,7 @@
 
     mmreason reproduce dianjin-r1                       three seeds
     mmreason reproduce dianjin-r1 options.seeds=1       one seed; every verdict is then 'not decided'
+    mmreason reproduce dianjin-r1 options.arms=abg      some arms; b is always among them
 
 a answers only; b verified chains; c unverified chains; d = b + GRPO on the multiple-choice pool; e = b + GRPO on the
 pass-rate pool; f = d with the accuracy reward alone. d, e and f share the cold start of their seed. Each arm is a run
@@ -28,7 +29,7 @@ from mmreason.run.metrics import read_metrics
 from mmreason.suites.claims import Claim, markdown
 from mmreason.suites.results import read_results
 
-SMALLER: dict[str, Any] = {"options.ledger.items": 3000, "sft.max_steps": 500, "grpo.steps": 30}
+SMALLER: dict[str, Any] = {"options.ledger.items": 3000, "sft.max_steps": 600, "grpo.steps": 30}
 """A smaller task than the `cpu` profile, so that all arms and seeds finish within 40 minutes on two cores."""
 ARMS: dict[str, dict[str, Any]] = {
     "b": {},
@@ -60,21 +61,30 @@ CLAIMS = (
 
 
 def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
-    """Run every arm of every seed, then write reproduce.json and reproduce.md. Raises UserError on a bad seed count."""
-    seeds = recipe.options.get("seeds", 3)
-    if not isinstance(seeds, int) or seeds < 1:
-        raise UserError(f"options.seeds is {seeds!r}; expected a whole number from 1")
-    scores: dict[str, dict[str, list[float]]] = {arm: {} for arm in sorted(ARMS)}
+    """Run every arm of every seed, then write reproduce.json and reproduce.md. Raises UserError on bad options."""
+    seeds, arms = options(recipe)
+    scores: dict[str, dict[str, list[float]]] = {arm: {} for arm in sorted(arms)}
     for seed in range(seeds):
-        for arm in ARMS:
+        for arm in arms:
             print(f"seed {seed}, arm {arm}: {NOTES[arm]}", file=sys.stderr)
             home = run_arm(recipe, domain, folder.path / f"seed{seed}", arm, seed)
             for metric, value in measure(home, "sft" if arm in "abc" else "grpo").items():
                 scores[arm].setdefault(metric, []).append(value)
-    text = markdown(scores, CLAIMS, NOTES)
+    claims = [claim for claim in CLAIMS if {claim.better, claim.worse} <= set(arms)]
+    text = markdown(scores, claims, NOTES)
     write_json(folder.path / "reproduce.json", {"seeds": seeds, "smaller": SMALLER, "scores": scores})
     write_text(folder.path / "reproduce.md", text)
     print(text)
+
+
+def options(recipe: Recipe) -> tuple[int, list[str]]:
+    """Seeds and arms to run, in the order of ARMS; b comes first, since the others take its data."""
+    seeds, arms = recipe.options.get("seeds", 3), recipe.options.get("arms", "".join(ARMS))
+    if not isinstance(seeds, int) or seeds < 1:
+        raise UserError(f"options.seeds is {seeds!r}; expected a whole number from 1")
+    if not isinstance(arms, str) or "b" not in arms or not set(arms) <= set(ARMS):
+        raise UserError(f"options.arms is {arms!r}; expected letters of {''.join(sorted(ARMS))}, b among them")
+    return seeds, [arm for arm in ARMS if arm in arms]
 
 
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:

@@ -61,7 +61,7 @@ def spread(values: Sequence[float]) -> str:
 
 def markdown(scores: Scores, claims: Sequence[Claim], notes: Mapping[str, str]) -> str:
     """Two tables: arms by metric, claims with differences and verdicts."""
-    metrics = list(next(iter(scores.values())))
+    metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
     lines = ["| arm | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
     for arm, row in scores.items():
         cells = [spread(row[metric]) if row.get(metric) else "" for metric in metrics]

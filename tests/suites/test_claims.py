@@ -71,7 +71,18 @@ def test_each_arm_is_a_valid_recipe_with_one_seed(recipe: Recipe, arm: str) -> N
     assert made.options["ledger"] == {**recipe.options["ledger"], "items": 3000, "world": 2}
     assert made.sft.max_steps < recipe.sft.max_steps
     assert made.grpo.steps < recipe.grpo.steps
-    assert (made.eval.runs, made.eval.sampling.temperature, made.eval.sampling.top_p) == (2, 0.6, 0.95)
+    assert made.eval.sampling.temperature == made.grpo.sampling.temperature == 1.0  # the policy as it is trained
+
+
+def test_arms_and_seeds_are_chosen_by_options(recipe: Recipe) -> None:
+    def chosen(**values: object) -> tuple[int, list[str]]:
+        return reproduce.options(recipe.model_copy(update={"options": values}))
+
+    assert chosen() == (3, list(reproduce.ARMS))
+    assert chosen(seeds=1, arms="gab") == (1, ["b", "a", "g"])
+    for wrong in ({"seeds": 0}, {"seeds": "3"}, {"arms": "a"}, {"arms": "bx"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            chosen(**wrong)
 
 
 def test_arms_differ_in_what_they_are_named_for(recipe: Recipe) -> None:

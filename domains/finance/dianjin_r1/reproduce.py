@@ -90,6 +90,7 @@ def options(recipe: Recipe) -> tuple[int, list[str]]:
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """The recipe with the reproduction's sizes, the arm's settings and one seed for weights, data and sampling."""
     values = recipe.model_dump(mode="json")
+    values["options"] = {key: value for key, value in recipe.options.items() if key not in ("seeds", "arms")}
     settings = {**SMALLER, **ARMS[arm]}
     settings |= {"seeds": {"weights": seed, "data": seed, "sampling": seed}, "options.ledger.world": seed}
     for key, value in settings.items():

@@ -1,6 +1,6 @@
 """GRPO without options, for reading: one file, one loop. `training/grpo.py` is the real one.
 
-    python training/minimal_grpo.py CHECKPOINT data/rl.parquet
+    python training/minimal_grpo.py CHECKPOINT data/rl.parquet [STEPS]
 
 Each step draws prompts, samples a group of answers to each, scores them, centres the scores within the group, and
 takes one policy-gradient step. Because a step updates once on its own samples, the ratio to the old policy is 1 and
@@ -24,17 +24,17 @@ from mmreason.records.io import read_samples
 from mmreason.rewards.terms import score
 from mmreason.rollout.transformers_engine import TransformersEngine
 
-STEPS, PROMPTS, GROUP, RATE = 20, 8, 8, 2e-4
+PROMPTS, GROUP, RATE = 8, 8, 2e-4
 
 
-def main(checkpoint: str, prompts: str) -> None:
+def main(checkpoint: str, prompts: str, steps: int = 20) -> None:
     """Print the mean reward of each step."""
     model = load_model(checkpoint)
     codec = Codec.load(checkpoint)
     engine = TransformersEngine(model, codec)
     adamw = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     samples = read_samples(Path(prompts))
-    for step in range(STEPS):
+    for step in range(steps):
         batch = [samples[index] for index in take(len(samples), 0, step * PROMPTS, PROMPTS)]
         groups = engine.generate(batch, Sampling(max_new_tokens=96), n=GROUP, seed=step)
         rewards = torch.tensor(
@@ -57,6 +57,6 @@ def main(checkpoint: str, prompts: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise SystemExit("usage: python training/minimal_grpo.py CHECKPOINT RL_PARQUET")
-    main(sys.argv[1], sys.argv[2])
+    if len(sys.argv) not in (3, 4):
+        raise SystemExit("usage: python training/minimal_grpo.py CHECKPOINT RL_PARQUET [STEPS]")
+    main(sys.argv[1], sys.argv[2], *(int(steps) for steps in sys.argv[3:]))

@@ -3,7 +3,7 @@
 A ledger has three items, last year and this year. Five questions are asked of it (difference, growth, share, max,
 yes/no), each as four-option multiple choice and as an open question. Totals are not given: growth, share and yes/no
 need sums first, which is what a chain is good for. Amounts are single digits, rows stand in one order and ratios come
-out as whole percentages, so that a model of 0.1 million parameters learns to read and add within a minute. That is a
+out as whole percentages, so that a model of 0.15 million parameters learns to read and add within minutes. That is a
 smaller world than the sheet's (section 10: three to five rows, two or three years); docs/log.md says why.
 """
 

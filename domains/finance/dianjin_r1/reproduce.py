@@ -30,7 +30,7 @@ from mmreason.suites.claims import Claim, markdown
 from mmreason.suites.results import read_results
 
 SMALLER: dict[str, Any] = {"options.ledger.items": 3000, "sft.max_steps": 600, "grpo.steps": 30}
-"""A smaller task than the `cpu` profile, so that all arms and seeds finish within 40 minutes on two cores."""
+"""A smaller task than the `cpu` profile, meant to finish all arms and seeds within 40 minutes on two cores."""
 ARMS: dict[str, dict[str, Any]] = {
     "b": {},
     "a": {"sft.target": "answer"},

@@ -96,7 +96,7 @@ def _with_pictures(job: Job) -> Job:
     for dataset in (load_dataset(name, job.domain) for name in job.pipelines):
         rows = read_source(job.domain, dataset.source, dataset.split, job.data_dir, dataset.options)
         if any(isinstance(row, Sample) and row.media for row in rows):
-            model = job.recipe.model.model_copy(update={"tiny": tiny.model_copy(update={"vision": True})})
+            model = job.recipe.model.model_copy(update={"tiny": tiny.model_copy(update={"family": "qwen2_5_vl"})})
             return replace(job, recipe=job.recipe.model_copy(update={"model": model}))
     return job
 

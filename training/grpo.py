@@ -32,12 +32,11 @@ from mmreason.objectives.kl import k3
 from mmreason.objectives.reduce import denominator, reduce
 from mmreason.objectives.surrogate import clipped_surrogate
 from mmreason.protocol import Protocol
-from mmreason.records import Outcome, Unread
+from mmreason.records import Outcome, Rollout, Stop, Unread
 from mmreason.records.io import read_samples
 from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
 from mmreason.rewards.terms import Terms
-from mmreason.rollout.engine import Generation, Stop
 from mmreason.rollout.make import make_engine
 from mmreason.rollout.record import write_rollouts
 from mmreason.run import processes
@@ -103,7 +102,7 @@ def update(learner: Learner, rows: list[Row], codec: Codec, grpo: GrpoSettings, 
     return {**{key: processes.total(value) for key, value in sums.items()}, **learner.step(number)}
 
 
-def describe(groups: list[list[Generation]], terms: list[list[Terms]], rewards: torch.Tensor) -> dict[str, float]:
+def describe(groups: list[list[Rollout]], terms: list[list[Terms]], rewards: torch.Tensor) -> dict[str, float]:
     """What a step's rollouts look like, before any update."""
     answers = [answer for group in groups for answer in group]
     flat = [term for group in terms for term in group]
@@ -202,7 +201,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     write_json(folder.final("grpo") / "protocol.json", {"hash": Protocol.of(domain).hash})
 
 
-def max_gap(old: list[torch.Tensor], groups: list[list[Generation]]) -> float:
+def max_gap(old: list[torch.Tensor], groups: list[list[Rollout]]) -> float:
     """Largest |log pi_trainer - log pi_engine| over all sampled tokens: the two must see one distribution."""
     answers = [answer for group in groups for answer in group]
     return max(

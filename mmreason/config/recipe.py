@@ -35,10 +35,16 @@ class TinyModel(Strict):
     """Spread of the initial weights; about 1/sqrt(hidden), where transformers' 0.02 leaves attention flat for long."""
     rope_theta: float = 10000.0
     """Base of the rotary positions; small for short texts, where it speeds up the first copying heads."""
-    vision: bool = False
-    """Qwen2.5-VL with a small tower instead of text-only Qwen2."""
+    family: Literal["qwen2", "qwen3", "qwen2_5_vl", "qwen3_vl"] = "qwen2"
+    """Architecture; those with "vl" have a small vision tower."""
+    max_pixels: int = 112 * 112
+    """Pixel budget of a picture under the tower."""
     vision_hidden: int = 64
     vision_layers: int = 2
+
+    @property
+    def vision(self) -> bool:
+        return self.family.endswith("_vl")
 
 
 class Lora(Strict):

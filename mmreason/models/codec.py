@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmreason.errors import UserError
 from mmreason.media.files import open_image
+from mmreason.models.medium import Medium
 from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD
 from mmreason.records import MediaRef, Sample
 
@@ -21,10 +22,8 @@ class Encoded:
     """A prompt as the model sees it."""
 
     ids: list[int]
-    pixels: torch.Tensor | None = None
-    """float32 [patches, patch values]: the patches of all pictures in order."""
-    grids: torch.Tensor | None = None
-    """int64 [pictures, 3]: frames, rows and columns of patches."""
+    media: tuple[Medium, ...] = ()
+    """Pictures and clips in the order of their placeholders."""
 
 
 class Codec:
@@ -69,13 +68,14 @@ class Codec:
         text = str(self.tokenizer.apply_chat_template(self._chat(sample), tokenize=False, add_generation_prompt=True))
         if not sample.media:
             return Encoded(self.tokenizer.encode(text, add_special_tokens=False))
-        pixels, grids, counts = self._pictures(sample)
+        media = self._pictures(sample)
         pieces = text.split(IMAGE_PAD)
-        if len(pieces) != len(counts) + 1:
+        if len(pieces) != len(media) + 1:
             places = len(pieces) - 1
-            raise UserError(f"sample {sample.id}: {len(counts)} pictures, {places} places for them in the text")
-        full = pieces[0] + "".join(IMAGE_PAD * count + piece for count, piece in zip(counts, pieces[1:], strict=True))
-        return Encoded(self.tokenizer.encode(full, add_special_tokens=False), pixels, grids)
+            raise UserError(f"sample {sample.id}: {len(media)} pictures, {places} places for them in the text")
+        marks = [IMAGE_PAD * medium.num_tokens(self.merge) for medium in media]
+        full = pieces[0] + "".join(mark + piece for mark, piece in zip(marks, pieces[1:], strict=True))
+        return Encoded(self.tokenizer.encode(full, add_special_tokens=False), media)
 
     def encode_response(self, text: str) -> list[int]:
         """Ids of an assistant turn with its end token, tokenised apart from the prompt as generation sees it."""
@@ -85,10 +85,14 @@ class Codec:
         """Text without special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
+    @property
+    def merge(self) -> int:
+        """Patches a side that make one visual token."""
+        return int(self.images.merge_size) if self.images is not None else 1
+
     def num_tokens(self, ref: MediaRef) -> int:
         """Visual tokens that a picture makes under this checkpoint's processor; reads the file."""
-        _, grids = self._patches(ref)
-        return self._count(grids[0])
+        return self.picture(ref).num_tokens(self.merge)
 
     def _chat(self, sample: Sample) -> list[dict[str, Any]]:
         """Messages for the template: plain strings where no media are, so that text-only templates work."""
@@ -104,27 +108,31 @@ class Codec:
             chat.append({"role": message.role.value, "content": content})
         return chat
 
-    def _pictures(self, sample: Sample) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    def _pictures(self, sample: Sample) -> tuple[Medium, ...]:
         if self.images is None:
             raise UserError(f"sample {sample.id} has {len(sample.media)} pictures, but the model reads text only")
-        order = [part.media for message in sample.prompt for part in message.parts if part.type == "image"]
-        patches = [self._patches(sample.media[index]) for index in order]
-        counts = [self._count(grids[0]) for _, grids in patches]
-        for index, count in zip(order, counts, strict=True):
-            expected = sample.media[index].tokens
-            if expected and expected != count:
+        order = [
+            sample.media[part.media] for message in sample.prompt for part in message.parts if part.type == "image"
+        ]
+        media = tuple(self.picture(ref) for ref in order)
+        for ref, medium in zip(order, media, strict=True):
+            count = medium.num_tokens(self.merge)
+            if ref.tokens and ref.tokens != count:
                 raise UserError(
-                    f"sample {sample.id}: {sample.media[index].path} was recorded with {expected} visual tokens, "
+                    f"sample {sample.id}: {ref.path} was recorded with {ref.tokens} visual tokens, "
                     f"this model's processor makes {count}; build the data again for this model"
                 )
-        return torch.cat([p for p, _ in patches]), torch.cat([g for _, g in patches]), counts
+        return media
 
-    def _patches(self, ref: MediaRef) -> tuple[torch.Tensor, torch.Tensor]:
+    def picture(self, ref: MediaRef) -> Medium:
+        """The patches of a picture file. Raises UserError where the checkpoint has no processor."""
         if self.images is None or self.media_root is None:
             raise UserError(f"{ref.path}: no picture processor or no data folder to read it from")
-        made = self.images(images=[open_image(self.media_root, ref)], return_tensors="pt")
-        return made["pixel_values"], made["image_grid_thw"]
+        return self.patches(open_image(self.media_root, ref))
 
-    def _count(self, grid: torch.Tensor) -> int:
+    def patches(self, picture: Image.Image) -> Medium:
+        """The patches of a picture in memory, for example one that a tool returns."""
         assert self.images is not None
-        return int(grid.prod()) // self.images.merge_size**2
+        made = self.images(images=[picture], return_tensors="pt")
+        frames, rows, columns = made["image_grid_thw"][0].tolist()
+        return Medium(made["pixel_values"], (frames, rows, columns))

@@ -43,7 +43,7 @@ def check_towers(examples: Sequence[Example], launch: LaunchSettings) -> None:
 
     Raises UserError naming the first sample without a picture among samples that have them.
     """
-    bare = [example for example in examples if example.prompt.pixels is None]
+    bare = [example for example in examples if not example.prompt.media]
     if launch.deepspeed is None or processes.size() == 1 or len(bare) in (0, len(examples)):
         return
     raise UserError(

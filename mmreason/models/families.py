@@ -1,64 +1,165 @@
-"""What differs between model families: how positions are counted and which arguments carry pictures."""
+"""What differs between model families: how positions are counted and how pictures and clips enter.
+
+Axes: N rows, L tokens, A position axes (3 for mRoPE), D hidden size, F visual tokens of all media together.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedModel
 
 from mmreason.errors import UserError, nearest
+from mmreason.models.medium import Medium
 from mmreason.models.weights import base_of
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the vision tower makes of media, row by row."""
+
+    embeds: torch.Tensor  # [F, D]
+    deep: tuple[torch.Tensor, ...] = ()  # each [F, D]: added to the first decoder layers (Qwen3-VL)
+
+    def take(self, index: torch.Tensor) -> Features:
+        """Rows `index` of everything."""
+        return Features(self.embeds[index], tuple(level[index] for level in self.deep))
+
+    @classmethod
+    def cat(cls, parts: Sequence[Features]) -> Features:
+        """All rows in order."""
+        deep = zip(*(part.deep for part in parts), strict=True)
+        return cls(torch.cat([part.embeds for part in parts]), tuple(torch.cat(level) for level in deep))
+
+
 class Family(Protocol):
-    """One model family. Axes: N rows, L tokens."""
+    """One model family."""
 
     def positions(
-        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, grids: torch.Tensor | None
+        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, media: Sequence[Medium]
     ) -> torch.Tensor:
         """int64 positions of left- or right-padded rows: [N, L], or [3, N, L] for mRoPE."""
         ...
 
-    def media(self, pixels: torch.Tensor | None, grids: torch.Tensor | None) -> dict[str, Any]:
-        """Forward arguments that carry the pictures."""
+    def media(self, media: Sequence[Medium], device: torch.device) -> dict[str, Any]:
+        """Arguments of the whole model's forward that carry the media of all rows in order."""
+        ...
+
+    def features(self, model: PreTrainedModel, media: Sequence[Medium]) -> list[Features]:
+        """One pass of the vision tower over all media."""
+        ...
+
+    def embed(self, model: PreTrainedModel, ids: torch.Tensor, features: Features | None) -> dict[str, Any]:
+        """Arguments of the decoder for ids [N, L] whose placeholders take `features` in row order."""
+        ...
+
+    def decoder(self, model: PreTrainedModel) -> torch.nn.Module:
+        """The decoder without its head."""
         ...
 
 
 class TextFamily:
-    """Qwen2 and other text-only decoders."""
+    """Qwen2 and Qwen3, text only."""
 
     def positions(
-        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, grids: torch.Tensor | None
+        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, media: Sequence[Medium]
     ) -> torch.Tensor:
         return (attention.long().cumsum(-1) - 1).clamp_min(0)
 
-    def media(self, pixels: torch.Tensor | None, grids: torch.Tensor | None) -> dict[str, Any]:
+    def media(self, media: Sequence[Medium], device: torch.device) -> dict[str, Any]:
         return {}
 
+    def features(self, model: PreTrainedModel, media: Sequence[Medium]) -> list[Features]:
+        raise UserError(f"{len(media)} pictures or clips for {model.config.model_type}, which reads text only")
 
-class Qwen25VLFamily:
-    """Qwen2.5-VL: three position axes; text after a picture goes on from its largest position."""
+    def embed(self, model: PreTrainedModel, ids: torch.Tensor, features: Features | None) -> dict[str, Any]:
+        return {"inputs_embeds": plain(model).get_input_embeddings()(ids)}
+
+    def decoder(self, model: PreTrainedModel) -> torch.nn.Module:
+        inner: torch.nn.Module = plain(model).model
+        return inner
+
+
+class QwenVLFamily:
+    """Qwen2.5-VL and Qwen3-VL: three position axes; text after a picture goes on from its largest position."""
 
     def positions(
-        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, grids: torch.Tensor | None
+        self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, media: Sequence[Medium]
     ) -> torch.Tensor:
-        inner: Any = base_of(unwrap(model))
-        kinds = (ids == inner.config.image_token_id).int()
-        positions, _ = inner.model.get_rope_index(ids, kinds, image_grid_thw=grids, attention_mask=attention)
+        config: Any = plain(model).config
+        kinds = (ids == config.image_token_id).int() + 2 * (ids == config.video_token_id).int()
+        seconds = [medium.seconds for medium in media if medium.kind == "video"]
+        positions, _ = plain(model).model.get_rope_index(
+            ids,
+            kinds,
+            **_grids(media, ids.device),
+            second_per_grid_ts=seconds or None,
+            attention_mask=attention,
+        )
         return torch.as_tensor(positions).long()
 
-    def media(self, pixels: torch.Tensor | None, grids: torch.Tensor | None) -> dict[str, Any]:
-        return {} if pixels is None else {"pixel_values": pixels, "image_grid_thw": grids}
+    def media(self, media: Sequence[Medium], device: torch.device) -> dict[str, Any]:
+        carried: dict[str, Any] = _grids(media, device)
+        for name, kind in (("pixel_values", "image"), ("pixel_values_videos", "video")):
+            pixels = [medium.pixels for medium in media if medium.kind == kind]
+            if pixels:
+                carried[name] = torch.cat(pixels).to(device)
+        return carried
+
+    def features(self, model: PreTrainedModel, media: Sequence[Medium]) -> list[Features]:
+        tower: Any = plain(model).model.visual
+        grids = torch.tensor([medium.grid for medium in media], device=model.device)
+        pixels = torch.cat([medium.pixels for medium in media]).to(model.device, tower.dtype)
+        made = tower(pixels, grid_thw=grids, return_dict=True)
+        sizes = (grids.prod(-1) // tower.spatial_merge_size**2).tolist()
+        deep = [level.split(sizes) for level in getattr(made, "deepstack_features", None) or ()]
+        return [
+            Features(embeds, tuple(level[index] for level in deep))
+            for index, embeds in enumerate(made.pooler_output.split(sizes))
+        ]
+
+    def embed(self, model: PreTrainedModel, ids: torch.Tensor, features: Features | None) -> dict[str, Any]:
+        config: Any = plain(model).config
+        embeds = plain(model).get_input_embeddings()(ids)
+        if features is None:
+            return {"inputs_embeds": embeds}
+        visual = (ids == config.image_token_id) | (ids == config.video_token_id)
+        embeds = embeds.masked_scatter(visual.unsqueeze(-1), features.embeds.to(embeds.dtype))
+        if not features.deep:
+            return {"inputs_embeds": embeds}
+        return {"inputs_embeds": embeds, "visual_pos_masks": visual, "deepstack_visual_embeds": list(features.deep)}
+
+    def decoder(self, model: PreTrainedModel) -> torch.nn.Module:
+        inner: torch.nn.Module = plain(model).model.language_model
+        return inner
 
 
-_FAMILIES: dict[str, Family] = {"qwen2": TextFamily(), "qwen3": TextFamily(), "qwen2_5_vl": Qwen25VLFamily()}
+def _grids(media: Sequence[Medium], device: torch.device) -> dict[str, torch.Tensor]:
+    named = (("image_grid_thw", "image"), ("video_grid_thw", "video"))
+    held = {name: [medium.grid for medium in media if medium.kind == kind] for name, kind in named}
+    return {name: torch.tensor(grids, device=device) for name, grids in held.items() if grids}
+
+
+_FAMILIES: dict[str, Family] = {
+    "qwen2": TextFamily(),
+    "qwen3": TextFamily(),
+    "qwen2_5_vl": QwenVLFamily(),
+    "qwen3_vl": QwenVLFamily(),
+}
 
 
 def unwrap(model: PreTrainedModel) -> PreTrainedModel:
     """The model inside a training engine (DeepSpeed), whose own `config` is another thing; or the model itself."""
     inner: PreTrainedModel = getattr(model, "module", model)
     return inner
+
+
+def plain(model: PreTrainedModel) -> Any:
+    """The transformers model inside training engine and adapters."""
+    return base_of(unwrap(model))
 
 
 def family_of(model: PreTrainedModel) -> Family:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from mmreason.models.codec import Encoded
 from mmreason.models.families import family_of
+from mmreason.models.medium import Medium
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class Rows:
     attention: torch.Tensor  # bool [N, P+T]
     responses: torch.Tensor  # int64 [N, T]
     mask: torch.Tensor  # bool [N, T]: real response tokens, the end token included
-    pixels: torch.Tensor | None
-    grids: torch.Tensor | None
+    media: tuple[Medium, ...]  # in row order
 
 
 def make_rows(
@@ -40,15 +40,12 @@ def make_rows(
         start, end = prompt_width - len(prompt.ids), prompt_width + len(response)
         ids[row, start:end] = torch.tensor([*prompt.ids, *response])
         attention[row, start:end] = True
-    pixels = [prompt.pixels for prompt in prompts if prompt.pixels is not None]
-    grids = [prompt.grids for prompt in prompts if prompt.grids is not None]
     return Rows(
         ids.to(device),
         attention.to(device),
         ids[:, prompt_width:].to(device),
         attention[:, prompt_width:].to(device),
-        torch.cat(pixels).to(device) if pixels else None,
-        torch.cat(grids).to(device) if grids else None,
+        tuple(medium for prompt in prompts for medium in prompt.media),
     )
 
 
@@ -62,14 +59,14 @@ def response_logprobs(
     """
     family = family_of(model)
     width = rows.responses.shape[1]
-    positions = family.positions(model, rows.ids, rows.attention, rows.grids)
+    positions = family.positions(model, rows.ids, rows.attention, rows.media)
     logits = model(
         input_ids=rows.ids,
         attention_mask=rows.attention,
         position_ids=positions,
         logits_to_keep=width + 1,
         use_cache=False,
-        **family.media(rows.pixels, rows.grids),
+        **family.media(rows.media, rows.ids.device),
     ).logits[:, :-1]  # [N, T, V]: column t predicts response token t
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
     logits = logits / temperature

@@ -13,6 +13,10 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -20,8 +24,6 @@ from mmreason.config.recipe import TinyModel
 from mmreason.models import tokenizer as tok
 from mmreason.run.files import replacing_folder
 
-TINY_MAX_PIXELS = 112 * 112
-"""Pixel budget of the tiny tower: 16 visual tokens a square picture (patch 14, merge 2)."""
 _CONTEXT = 8192
 
 
@@ -43,34 +45,42 @@ def _text_sizes(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> dict[st
 
 
 def _text_model(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    rope = {"rope_type": "default", "rope_theta": sizes.rope_theta}
-    return Qwen2ForCausalLM(Qwen2Config(**_text_sizes(sizes, tokenizer), rope_parameters=rope))
+    values = {**_text_sizes(sizes, tokenizer), "rope_parameters": _rope(sizes)}
+    if sizes.family == "qwen3":
+        return Qwen3ForCausalLM(Qwen3Config(**values, head_dim=sizes.hidden // sizes.heads))
+    return Qwen2ForCausalLM(Qwen2Config(**values))
+
+
+def _rope(sizes: TinyModel) -> dict[str, Any]:
+    """Rotary positions; those of vision models share a head's frequencies between time, height and width."""
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": sizes.rope_theta}
+    if not sizes.vision:
+        return rope
+    half = sizes.hidden // sizes.heads // 2
+    sections = [half - 2 * (half // 3), half // 3, half // 3]
+    return {**rope, "mrope_section": sections} | ({"mrope_interleaved": True} if sizes.family == "qwen3_vl" else {})
 
 
 def _vision_model(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    half = sizes.hidden // sizes.heads // 2
-    sections = [half // 4, (half - half // 4) // 2, half - half // 4 - (half - half // 4) // 2]
     ids: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(token) for name, token in _VISION_TOKENS.items()}
-    config = Qwen2_5_VLConfig(
-        text_config={
-            **_text_sizes(sizes, tokenizer),
-            "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rope_theta, "mrope_section": sections},
-        },
-        vision_config=dict(
-            depth=sizes.vision_layers,
-            hidden_size=sizes.vision_hidden,
-            intermediate_size=2 * sizes.vision_hidden,
-            num_heads=4,
-            patch_size=14,
-            spatial_merge_size=2,
-            temporal_patch_size=2,
-            window_size=112,
-            out_hidden_size=sizes.hidden,
-            fullatt_block_indexes=list(range(sizes.vision_layers)),
-        ),
-        tie_word_embeddings=True,
-        **ids,
+    text: dict[str, Any] = {**_text_sizes(sizes, tokenizer), "rope_parameters": _rope(sizes)}
+    tower: dict[str, Any] = dict(
+        depth=sizes.vision_layers,
+        hidden_size=sizes.vision_hidden,
+        intermediate_size=2 * sizes.vision_hidden,
+        num_heads=4,
+        patch_size=14,
+        spatial_merge_size=2,
+        temporal_patch_size=2,
+        out_hidden_size=sizes.hidden,
     )
+    if sizes.family == "qwen3_vl":
+        text["head_dim"] = sizes.hidden // sizes.heads
+        tower |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+        three = Qwen3VLConfig(text_config=text, vision_config=tower, tie_word_embeddings=True, **ids)
+        return Qwen3VLForConditionalGeneration(three)
+    tower |= {"window_size": 112, "fullatt_block_indexes": list(range(sizes.vision_layers))}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=tower, tie_word_embeddings=True, **ids)
     return Qwen2_5_VLForConditionalGeneration(config)
 
 
@@ -92,4 +102,4 @@ def build_tiny(sizes: TinyModel, tokenizer: PreTrainedTokenizerFast, seed: int, 
         model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         if sizes.vision:
-            Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=TINY_MAX_PIXELS).save_pretrained(beside)
+            Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=sizes.max_pixels).save_pretrained(beside)

@@ -1,5 +1,6 @@
 """The nouns that everything speaks."""
 
+from mmreason.records.rollout import Rollout, Segment, SegmentKind, Stop
 from mmreason.records.sample import Answer, AnswerKind, MediaRef, Message, Part, Role, Sample, Source
 from mmreason.records.verdict import Outcome, Unread, Verdict
 
@@ -11,8 +12,12 @@ __all__ = [
     "Outcome",
     "Part",
     "Role",
+    "Rollout",
     "Sample",
+    "Segment",
+    "SegmentKind",
     "Source",
+    "Stop",
     "Unread",
     "Verdict",
 ]

@@ -30,9 +30,12 @@ def licence_of(sets: list[Row]) -> str:
 def front_matter(view: RunView, sets: list[Row]) -> Markup:
     """The YAML head that model hubs read. Dumped, not templated, so that no value can break out of it."""
     model = view.recipe.get("model", {})
+    tiny = model.get("tiny") or {}
     values: dict[str, Any] = {
         "library_name": "transformers",
-        "pipeline_tag": "image-text-to-text" if (model.get("tiny") or {}).get("vision") else "text-generation",
+        "pipeline_tag": "image-text-to-text"
+        if "vl" in (model.get("tiny") or {}).get("family", "")
+        else "text-generation",
         "license": licence_of(sets),
         "tags": ["mmreason", "grpo", str(view.manifest.get("system", ""))],
     }

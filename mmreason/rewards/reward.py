@@ -11,13 +11,12 @@ from mmreason.config.domain import RewardEntry
 from mmreason.config.recipe import RewardSettings
 from mmreason.errors import UserError
 from mmreason.project import load_ref
-from mmreason.records import Sample, Verdict
+from mmreason.records import Rollout, Sample, Verdict
 from mmreason.rewards.judge import SampleJudge
 from mmreason.rewards.terms import Terms, score
-from mmreason.rollout.engine import Generation
 
-Reward = Callable[[Generation, Sample], Terms]
-Term = Callable[[Generation, Sample], "float | Verdict"]
+Reward = Callable[[Rollout, Sample], Terms]
+Term = Callable[[Rollout, Sample], "float | Verdict"]
 
 
 def load_reward(
@@ -30,7 +29,7 @@ def load_reward(
     """
     declared = [(entry, load_ref(entry.term, domain.folder)) for entry in domain.file.rewards]
 
-    def reward(answer: Generation, sample: Sample) -> Terms:
+    def reward(answer: Rollout, sample: Sample) -> Terms:
         table = sample.evidence.get("table")
         decide = None if judge is None else lambda read, _: judge(sample, read)
         terms = score(answer.text, sample.answer, settings, opened_think=opened_think, table=table, judge=decide)
@@ -39,7 +38,7 @@ def load_reward(
     return reward
 
 
-def _declared(terms: Terms, declared: list[tuple[RewardEntry, Term]], answer: Generation, sample: Sample) -> Terms:
+def _declared(terms: Terms, declared: list[tuple[RewardEntry, Term]], answer: Rollout, sample: Sample) -> Terms:
     parts = {}
     added, factor = 0.0, 1.0
     for entry, term in declared:

@@ -1,39 +1,46 @@
-"""The protocol of a sampling engine, and the record it returns."""
+"""The protocol of a sampling engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from mmreason.config.recipe import Sampling
-from mmreason.records import Sample
+from mmreason.records import Rollout, Sample
 
-
-class Stop(StrEnum):
-    """Why generation ended."""
-
-    EOS = "eos"
-    """The model closed its turn."""
-    LENGTH = "length"
-    """Cut by max_new_tokens."""
+if TYPE_CHECKING:
+    from mmreason.models.codec import Encoded
+    from mmreason.models.medium import Medium
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
-    """One sampled answer, with the exact ids of the engine; never decoded and tokenised again."""
+class Request:
+    """What to go on from: a prompt, and the part of an answer that is already there."""
 
-    prompt_ids: tuple[int, ...]
-    ids: tuple[int, ...]
-    """Generated ids, the end-of-turn token included when `stop` is EOS."""
-    logprobs: tuple[float, ...]
-    """Log-probability of each id under the model at the sampling temperature, before top-p cuts."""
-    text: str
-    """Decoded without special tokens."""
-    stop: Stop
+    sample: Sample
+    prompt: Encoded
+    """The context to sample from; it need not be the sample's own prompt (hints, rubrics)."""
+    begun: tuple[int, ...] = ()
+    """Ids after the prompt, whoever wrote them."""
+    media: tuple[Medium, ...] = ()
+    """Pictures and clips inside `begun`, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller wants beyond plain answers. An engine that cannot do it raises UserError naming the wish."""
+
+    entropies: bool = False
+    """Fill `Rollout.entropies`."""
+    stop_ids: tuple[int, ...] = ()
+    """Ids that end a piece besides the end of turn (a closed tool call); `Stop.CUT` then."""
+    heat: Callable[[torch.Tensor], torch.Tensor] | None = None
+    """Log-probabilities [N, V] at the sampling temperature -> factor on the temperature [N]."""
+    max_new_tokens: int | None = None
+    """In place of the sampling's own limit."""
 
 
 class Engine(Protocol):
@@ -46,15 +53,21 @@ class Engine(Protocol):
         n: int = 1,
         seed: int = 0,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Generation]]:
-        """A list of `n` generations for each sample, in order; `on_done(k)` as k more answers finish."""
+    ) -> list[list[Rollout]]:
+        """A list of `n` answers for each sample, in order; `on_done(k)` as k more finish."""
+        ...
+
+    def extend(
+        self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0, asked: Asked = Asked()
+    ) -> list[list[Rollout]]:
+        """`n` continuations of each request, in order. Their `ids`, `logprobs`, `text` are of the new part alone."""
         ...
 
 
 class TrainingEngine(Engine, Protocol):
     """An engine that samples from the model being trained.
 
-    `prefills` counts prompts forwarded since it was made, `syncs` weight hand-overs.
+    `prefills` counts contexts forwarded since it was made, `syncs` weight hand-overs.
     """
 
     prefills: int

@@ -8,9 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmreason.records import Sample
+from mmreason.records import Rollout, Sample
 from mmreason.rewards.terms import Terms
-from mmreason.rollout.engine import Generation
 from mmreason.run import processes
 from mmreason.run.files import replacing
 
@@ -41,7 +40,7 @@ def write_rollouts(
     path: Path,
     step: int,
     samples: Sequence[Sample],
-    groups: Sequence[Sequence[Generation]],
+    groups: Sequence[Sequence[Rollout]],
     terms: Sequence[Sequence[Terms]],
     advantages: Sequence[Sequence[float]],
 ) -> None:

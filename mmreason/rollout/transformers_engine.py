@@ -13,8 +13,7 @@ from mmreason.models.codec import Codec, Encoded
 from mmreason.models.families import family_of
 from mmreason.models.load import load_model
 from mmreason.models.rows import make_rows
-from mmreason.records import Sample
-from mmreason.rollout.engine import Generation, Stop
+from mmreason.records import Rollout, Sample, Stop
 from mmreason.run.processes import rank
 
 
@@ -47,13 +46,13 @@ class TransformersEngine:
         n: int = 1,
         seed: int = 0,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Generation]]:
+    ) -> list[list[Rollout]]:
         """See `rollout.engine.Engine`. Prompts of like length are batched together; order is kept."""
         training = self.model.training
         self.model.eval()
         encoded = [self.codec.encode(sample) for sample in samples]
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].ids))
-        out: list[list[Generation]] = [[] for _ in encoded]
+        out: list[list[Rollout]] = [[] for _ in encoded]
         width = max(self.batch // n, 1)
         for start in range(0, len(order), width):
             chunk = order[start : start + width]
@@ -67,9 +66,7 @@ class TransformersEngine:
         self.model.train(training)
         return out
 
-    def _decode(
-        self, prompts: list[Encoded], sampling: Sampling, n: int, generator: torch.Generator
-    ) -> list[Generation]:
+    def _decode(self, prompts: list[Encoded], sampling: Sampling, n: int, generator: torch.Generator) -> list[Rollout]:
         logits, cache, attention, position = self._prefill(prompts, n)
         alive = list(range(len(prompts) * n))
         ids: list[list[int]] = [[] for _ in alive]
@@ -104,7 +101,7 @@ class TransformersEngine:
         """Forward each prompt once, then repeat its cache, mask and last position `n` times."""
         rows = make_rows(prompts, [()] * len(prompts), self.codec.pad_id, self.model.device)
         family = family_of(self.model)
-        positions = family.positions(self.model, rows.ids, rows.attention, rows.grids)
+        positions = family.positions(self.model, rows.ids, rows.attention, rows.media)
         cache = DynamicCache(config=self.model.config.get_text_config())
         logits = self.model(
             input_ids=rows.ids,
@@ -113,7 +110,7 @@ class TransformersEngine:
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-            **family.media(rows.pixels, rows.grids),
+            **family.media(rows.media, rows.ids.device),
         ).logits[:, -1]
         self.prefills += len(prompts)
         if n > 1:
@@ -132,9 +129,9 @@ class TransformersEngine:
         logits[:, self.codec.visual_ids] = -torch.inf
         return logits
 
-    def _generation(self, prompt: Encoded, ids: list[int], logprobs: list[float]) -> Generation:
+    def _generation(self, prompt: Encoded, ids: list[int], logprobs: list[float]) -> Rollout:
         stop = Stop.EOS if ids and ids[-1] == self.codec.eos_id else Stop.LENGTH
-        return Generation(tuple(prompt.ids), tuple(ids), tuple(logprobs), self.codec.decode(ids), stop)
+        return Rollout(tuple(prompt.ids), tuple(ids), tuple(logprobs), self.codec.decode(ids), stop)
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

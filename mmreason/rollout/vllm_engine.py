@@ -18,8 +18,7 @@ from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
 from mmreason.media.files import open_image
 from mmreason.models.codec import Codec, Encoded
-from mmreason.records import Sample
-from mmreason.rollout.engine import Generation, Stop
+from mmreason.records import Rollout, Sample, Stop
 from mmreason.run import processes
 
 MEMORY_SHARE = 0.35
@@ -93,7 +92,7 @@ class VllmEngine:
         n: int = 1,
         seed: int = 0,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Generation]]:
+    ) -> list[list[Rollout]]:
         """See `rollout.engine.Engine`. Every answer has a seed of its own, however many processes share the batch."""
         encoded = [self.codec.encode(sample) for sample in samples]
         requests = [self._request(*pair) for pair in zip(samples, encoded, strict=True)]
@@ -135,7 +134,7 @@ class VllmEngine:
             detokenize=False,
         )
 
-    def _group(self, sample: Sample, prompt: Encoded, output: Any) -> list[Generation]:
+    def _group(self, sample: Sample, prompt: Encoded, output: Any) -> list[Rollout]:
         if list(output.prompt_token_ids) != prompt.ids:
             raise UserError(
                 f"sample {sample.id}: vLLM made {len(output.prompt_token_ids)} prompt tokens, the codec "
@@ -143,8 +142,8 @@ class VllmEngine:
             )
         return [self._generation(prompt, answer) for answer in output.outputs]
 
-    def _generation(self, prompt: Encoded, answer: Any) -> Generation:
+    def _generation(self, prompt: Encoded, answer: Any) -> Rollout:
         ids = tuple(answer.token_ids)
         logprobs = tuple(step[token].logprob for step, token in zip(answer.logprobs, ids, strict=True))
         stop = Stop.EOS if ids[-1] == self.codec.eos_id else Stop.LENGTH
-        return Generation(tuple(prompt.ids), ids, logprobs, self.codec.decode(list(ids)), stop)
+        return Rollout(tuple(prompt.ids), ids, logprobs, self.codec.decode(list(ids)), stop)

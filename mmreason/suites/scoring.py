@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmreason.records import Sample, Unread, Verdict
+from mmreason.records import Rollout, Sample, Stop, Unread, Verdict
 from mmreason.rewards.reward import Reward
 from mmreason.rewards.terms import Terms
-from mmreason.rollout.engine import Generation, Stop
 from mmreason.suites.rules import rule
 from mmreason.suites.suite import Suite
 
@@ -31,7 +30,7 @@ def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
         verdict = Verdict.no_read(Unread.PREDICTION, MISSING)
         return Terms(format=0.0, accuracy=0.0, reward=0.0, verdict=verdict, format_why=MISSING, think_empty=True)
     stop = Stop(output.stop) if output.stop else Stop.EOS
-    return reward(Generation(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop), sample)
+    return reward(Rollout(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop), sample)
 
 
 def _run(output: Output, sample: Sample, suite: Suite, reward: Reward) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from mmreason.config.recipe import Recipe
 from mmreason.data.sources import read_source
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
-from mmreason.records import Sample
+from mmreason.records import Rollout, Sample, Stop
 from mmreason.records.io import read_samples, write_samples
 from mmreason.rewards.terms import score
-from mmreason.rollout.engine import Generation, Stop
 from mmreason.run.folder import RunFolder
 
 cold_start = load_module(project_dir() / "data_pipelines" / "cold_start.py")
@@ -147,11 +146,11 @@ class HalfRight:
         self.asked += [sample.id for sample in samples]
         return [[self._answer(sample, k) for k in range(n)] for sample in samples]
 
-    def _answer(self, sample: Sample, k: int) -> Generation:
+    def _answer(self, sample: Sample, k: int) -> Rollout:
         luck = sum(sample.id.encode()) % 3
         right = luck == 0 or (luck == 2 and k % 2 == 0)
         text = f"<think>so</think><answer>\\boxed{{{sample.answer.gold if right else 'nothing'}}}</answer>"
-        return Generation((), (), (), text, Stop.EOS)
+        return Rollout((), (), (), text, Stop.EOS)
 
 
 def test_the_pass_rate_pool_keeps_the_questions_between(

@@ -67,15 +67,15 @@ def _samples(root: Path, vision: bool) -> list[Sample]:
     return [plain[0], *seen]
 
 
-@pytest.fixture(scope="module", params=["qwen2", "qwen2_5_vl"])
+@pytest.fixture(scope="module", params=["qwen2", "qwen3", "qwen2_5_vl", "qwen3_vl"])
 def setup(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """Text-only Qwen2, and Qwen2.5-VL with pictures of three shapes, one row with all of them."""
-    vision, root = request.param == "qwen2_5_vl", tmp_path_factory.mktemp("tiny")
+    root = tmp_path_factory.mktemp("tiny")
     for index, (name, size) in enumerate(PICTURES.items()):
         noise = torch.randint(0, 256, (size[1], size[0], 3), generator=torch.Generator().manual_seed(index))
         Image.fromarray(noise.to(torch.uint8).numpy()).save(root / name)
-    sizes = SIZES.model_copy(update={"vision": vision})
+    sizes = SIZES.model_copy(update={"family": request.param})
     build_tiny(sizes, train_tokenizer(TEXTS, sizes.vocab), 0, root / "model")
     model = load_model(root / "model", "float64").eval()
     assert model.config.model_type == request.param
-    return Setup(model, Codec.load(root / "model", root), _samples(root, vision))
+    return Setup(model, Codec.load(root / "model", root), _samples(root, sizes.vision))

@@ -10,7 +10,7 @@ import torch
 from mmreason.config.recipe import Sampling
 from mmreason.models.codec import Encoded
 from mmreason.models.rows import make_rows, response_logprobs
-from mmreason.rollout.engine import Generation, Stop
+from mmreason.records import Rollout, Stop
 from mmreason.rollout.transformers_engine import TransformersEngine
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ def theirs(setup: Setup, prompt: Encoded) -> tuple[int, ...]:
     """`model.generate`, one prompt, no padding."""
     ids = torch.tensor([prompt.ids])
     media: dict[str, Any] = {}
-    if prompt.pixels is not None:
+    if prompt.media:
         kinds = (ids == setup.model.config.image_token_id).int()
-        media = {"pixel_values": prompt.pixels, "image_grid_thw": prompt.grids, "mm_token_type_ids": kinds}
+        grids = torch.tensor([medium.grid for medium in prompt.media])
+        pixels = torch.cat([medium.pixels for medium in prompt.media])
+        media = {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": kinds}
     out = setup.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
@@ -53,7 +55,7 @@ def test_greedy_is_what_transformers_generates(setup: Setup, batch: int) -> None
         assert answer.stop is (Stop.EOS if answer.ids[-1] == setup.codec.eos_id else Stop.LENGTH)
 
 
-def trained(setup: Setup, answers: list[Generation], temperature: float) -> list[torch.Tensor]:
+def trained(setup: Setup, answers: list[Rollout], temperature: float) -> list[torch.Tensor]:
     """What training computes for the same ids, all rows in one padded batch."""
     prompts = [setup.codec.encode(sample) for sample in setup.samples]
     rows = make_rows(prompts, [answer.ids for answer in answers], setup.codec.pad_id, setup.model.device)

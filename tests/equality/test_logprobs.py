@@ -25,9 +25,11 @@ def plain(setup: Setup, prompt: Encoded, response: list[int], temperature: float
     """The textbook way: one unpadded row through the model's own forward, every logit, then pick."""
     ids = torch.tensor([[*prompt.ids, *response]])
     media: dict[str, Any] = {}
-    if prompt.pixels is not None:
+    if prompt.media:
         kinds = (ids == setup.model.config.image_token_id).int()
-        media = {"pixel_values": prompt.pixels, "image_grid_thw": prompt.grids, "mm_token_type_ids": kinds}
+        grids = torch.tensor([medium.grid for medium in prompt.media])
+        pixels = torch.cat([medium.pixels for medium in prompt.media])
+        media = {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": kinds}
     with torch.no_grad():
         logits = setup.model(input_ids=ids, **media).logits[0, len(prompt.ids) - 1 : -1] / temperature
     return torch.log_softmax(logits, -1).gather(-1, torch.tensor(response).unsqueeze(-1)).squeeze(-1)
@@ -61,8 +63,7 @@ def right_padded(prompt: Encoded, response: list[int], pad_id: int, extra: int) 
         torch.cat([row.attention, off], 1),
         torch.cat([row.responses, pads], 1),
         torch.cat([row.mask, off], 1),
-        row.pixels,
-        row.grids,
+        row.media,
     )
 
 
@@ -84,7 +85,7 @@ def test_positions_restart_in_every_row(setup: Setup) -> None:
     """The first real token of a left-padded row has position 0 on every axis, as if it stood alone."""
     prompts = encoded(setup)
     rows = make_rows(prompts, RESPONSES[: len(prompts)], setup.codec.pad_id, setup.model.device)
-    positions = family_of(setup.model).positions(setup.model, rows.ids, rows.attention, rows.grids)
+    positions = family_of(setup.model).positions(setup.model, rows.ids, rows.attention, rows.media)
     width = rows.ids.shape[1] - rows.responses.shape[1]
     for index, prompt in enumerate(prompts):
         assert positions[..., index, width - len(prompt.ids)].abs().sum().item() == 0

@@ -19,6 +19,7 @@ from mmreason.errors import UserError
 from mmreason.models.codec import Encoded
 from mmreason.models.distributed import check_towers
 from mmreason.models.encode import Example
+from mmreason.models.medium import Medium
 from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_rows_with_and_without_pictures_do_not_meet_under_zero(monkeypatch: pyte
     source = Source("own", "train", "Apache-2.0", "0")
     sample = Sample("bare", source, (Message.of(Role.USER, "?"),), Answer(AnswerKind.NUMBER, "1"))
     bare = Example(sample, Encoded([1]), [2])
-    seen = Example(sample, Encoded([1], torch.zeros(4, 8), torch.tensor([[1, 2, 2]])), [2])
+    seen = Example(sample, Encoded([1], (Medium(torch.zeros(4, 8), (1, 2, 2)),)), [2])
     zero = LaunchSettings(processes=2, deepspeed="zero2.json")
     check_towers([bare, seen], zero)  # one process: nobody waits
     monkeypatch.setenv("WORLD_SIZE", "2")

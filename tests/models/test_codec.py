@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (size, _) in PICTURES.items():
         Image.new("RGB", size, "red").save(folder / name)
     for vision in (False, True):
-        sizes = SIZES.model_copy(update={"vision": vision})
+        sizes = SIZES.model_copy(update={"family": "qwen2_5_vl" if vision else "qwen2"})
         build_tiny(sizes, train_tokenizer(["one and two"], sizes.vocab), 0, folder / ("eye" if vision else "text"))
     return folder
 
@@ -51,8 +52,8 @@ def test_tokens_of_a_picture(codec: Codec, root: Path, name: str) -> None:
     assert codec.num_tokens(reference) == expected
     encoded = codec.encode(sample(replace(reference, tokens=expected)))
     assert encoded.ids.count(codec.tokenizer.convert_tokens_to_ids(IMAGE_PAD)) == expected
-    assert encoded.pixels is not None and encoded.grids is not None
-    assert encoded.pixels.shape[0] == int(encoded.grids.prod()) == 4 * expected  # 2 x 2 patches a token
+    (medium,) = encoded.media
+    assert medium.pixels.shape[0] == math.prod(medium.grid) == 4 * expected  # 2 x 2 patches a token
 
 
 def test_several_pictures_stand_where_their_parts_stand(codec: Codec, root: Path) -> None:

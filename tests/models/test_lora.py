@@ -89,7 +89,7 @@ def test_the_seed_draws_the_adapters(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_frozen_tower_gets_no_gradient_and_no_adapter(freeze: bool, tmp_path: Path) -> None:
-    sizes = TINY.model_copy(update={"vision": True, "hidden": 64})
+    sizes = TINY.model_copy(update={"family": "qwen2_5_vl", "hidden": 64})
     build_tiny(sizes, train_tokenizer(["one"], sizes.vocab), 0, tmp_path / "eye")
     for lora in (None, Lora(rank=2, alpha=4)):
         settings = ModelSettings(path=str(tmp_path / "eye"), lora=lora, freeze_vision=freeze)

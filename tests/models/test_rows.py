@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mmreason.models.codec import Encoded
+from mmreason.models.medium import Medium
 from mmreason.models.rows import make_rows
 
 CPU = torch.device("cpu")
@@ -16,7 +17,7 @@ def test_prompts_end_and_responses_begin_at_one_column() -> None:
     assert rows.attention.int().tolist() == [[1, 1, 1, 1, 0], [0, 0, 1, 1, 1]]
     assert rows.responses.tolist() == [[5, 0], [6, 7]]
     assert rows.mask.int().tolist() == [[1, 0], [1, 1]]
-    assert rows.pixels is None and rows.grids is None
+    assert rows.media == ()
 
 
 def test_a_pad_id_inside_a_row_is_text() -> None:
@@ -33,10 +34,6 @@ def test_without_responses() -> None:
 
 
 def test_pictures_follow_the_rows() -> None:
-    pixels = [torch.full((count, 2), float(count)) for count in (4, 8)]
-    grids = [torch.tensor([[1, 2, 2]]), torch.tensor([[1, 2, 2], [1, 2, 2]])]
-    prompts = [Encoded([1], pixels[1], grids[1]), Encoded([1]), Encoded([1], pixels[0], grids[0])]
-    rows = make_rows(prompts, [[2], [2], [2]], 0, CPU)
-    assert rows.pixels is not None and rows.grids is not None
-    assert rows.pixels[:, 0].tolist() == [8.0] * 8 + [4.0] * 4
-    assert rows.grids.shape == (3, 3)
+    small, large = (Medium(torch.full((count, 2), float(count)), (1, 2, count // 2)) for count in (4, 8))
+    rows = make_rows([Encoded([1], (large, small)), Encoded([1]), Encoded([1], (small,))], [[2], [2], [2]], 0, CPU)
+    assert rows.media == (large, small, small)

@@ -17,7 +17,7 @@ from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
 
 TEXT = TinyModel(hidden=32, layers=2, heads=4, kv_heads=2, ffn=48, vocab=300)
-EYE = TEXT.model_copy(update={"vision": True, "vision_hidden": 32, "hidden": 64})
+EYE = TEXT.model_copy(update={"family": "qwen2_5_vl", "vision_hidden": 32, "hidden": 64})
 
 
 def built(path: Path, sizes: TinyModel, seed: int = 0) -> Path:
@@ -25,8 +25,12 @@ def built(path: Path, sizes: TinyModel, seed: int = 0) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("sizes", "kind"), [(TEXT, "qwen2"), (EYE, "qwen2_5_vl")])
-def test_it_is_the_real_architecture(sizes: TinyModel, kind: str, tmp_path: Path) -> None:
+NAMES = {"qwen2": "Qwen2For", "qwen3": "Qwen3For", "qwen2_5_vl": "Qwen2_5_VLFor", "qwen3_vl": "Qwen3VLFor"}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_it_is_the_real_architecture(kind: str, tmp_path: Path) -> None:
+    sizes = (EYE if kind.endswith("vl") else TEXT).model_copy(update={"family": kind})
     path = built(tmp_path / "m", sizes)
     config = AutoConfig.from_pretrained(path)
     text = config.get_text_config()
@@ -34,7 +38,7 @@ def test_it_is_the_real_architecture(sizes: TinyModel, kind: str, tmp_path: Path
     assert (text.hidden_size, text.num_hidden_layers, text.intermediate_size) == (sizes.hidden, 2, 48)
     assert (text.num_attention_heads, text.num_key_value_heads) == (4, 2)
     model, codec = load_model(path), Codec.load(path)
-    assert type(model).__name__.startswith({"qwen2": "Qwen2For", "qwen2_5_vl": "Qwen2_5_VLFor"}[kind])
+    assert type(model).__name__.startswith(NAMES[kind])
     assert text.vocab_size == len(codec.tokenizer)
     assert (codec.images is not None) is sizes.vision
     assert model.generation_config.eos_token_id == codec.eos_id

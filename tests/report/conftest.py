@@ -16,9 +16,8 @@ import pytest
 from mmreason.config import Recipe, load_domain
 from mmreason.config.recipe import Sampling
 from mmreason.project import load_module, project_dir
-from mmreason.records import Sample
+from mmreason.records import Rollout, Sample, Stop
 from mmreason.records.io import write_samples
-from mmreason.rollout.engine import Generation, Stop
 from mmreason.run import manifest
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
@@ -41,10 +40,10 @@ class SkilledEngine:
         n: int = 1,
         seed: int = 0,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Generation]]:
+    ) -> list[list[Rollout]]:
         return [[self._answer(sample) for _ in range(n)] for sample in samples]
 
-    def _answer(self, sample: Sample) -> Generation:
+    def _answer(self, sample: Sample) -> Rollout:
         right, formed = SKILL[self.stage]
         rng = random.Random(sample.id)
         answer = (
@@ -53,13 +52,13 @@ class SkilledEngine:
             else rng.choice(["A", "D"] if sample.answer.options else ["7", "14%"])
         )
         if rng.random() > formed:
-            return Generation(
+            return Rollout(
                 (1,), (2,) * 48, (-0.5,) * 48, f"the rent may is {self.extra} rent the rent the", Stop.LENGTH
             )
         text = (
             f"<think>rent jan is 4 ; rent may is 6 ; 6 - 4 = 2{self.extra}</think><answer>\\boxed{{{answer}}}</answer>"
         )
-        return Generation((1,), (2,) * 30, (-0.1,) * 30, text, Stop.EOS)
+        return Rollout((1,), (2,) * 30, (-0.1,) * 30, text, Stop.EOS)
 
 
 def make_recipe() -> Recipe:

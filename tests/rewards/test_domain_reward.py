@@ -10,9 +10,8 @@ import yaml
 from mmreason.config import Domain, load_domain
 from mmreason.config.recipe import RewardSettings
 from mmreason.errors import UserError
-from mmreason.records import Answer, AnswerKind, Message, Outcome, Role, Sample, Source
+from mmreason.records import Answer, AnswerKind, Message, Outcome, Role, Rollout, Sample, Source, Stop
 from mmreason.rewards.reward import load_reward
-from mmreason.rollout.engine import Generation, Stop
 
 TERMS = """\
 from mmreason.records import Verdict
@@ -43,8 +42,8 @@ SAMPLE = Sample(
 WELL = "<think>1 + 2</think><answer>\\boxed{3}</answer>"
 
 
-def answer(text: str, length: int = 2) -> Generation:
-    return Generation((1,), tuple(range(length)), (0.0,) * length, text, Stop.EOS)
+def answer(text: str, length: int = 2) -> Rollout:
+    return Rollout((1,), tuple(range(length)), (0.0,) * length, text, Stop.EOS)
 
 
 def with_terms(folder: Path, *entries: dict[str, object]) -> Domain:

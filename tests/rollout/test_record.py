@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source, Unread, Verdict
+from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, Source, Stop, Unread, Verdict
 from mmreason.rewards.terms import Terms
-from mmreason.rollout.engine import Generation, Stop
 from mmreason.rollout.record import SCHEMA, write_rollouts
 
 SOURCE = Source("own", "train", "Apache-2.0", "0")
@@ -19,8 +18,8 @@ def sample(name: str) -> Sample:
     return Sample(name, SOURCE, (Message.of(Role.USER, f"{name}?"),), Answer(AnswerKind.NUMBER, "3"))
 
 
-def answer(first: int, stop: Stop = Stop.EOS) -> Generation:
-    return Generation((1, 2), (first, 2**20), (-0.5, -1.25), "答案 3", stop)
+def answer(first: int, stop: Stop = Stop.EOS) -> Rollout:
+    return Rollout((1, 2), (first, 2**20), (-0.5, -1.25), "答案 3", stop)
 
 
 RIGHT = Terms(1.0, 1.0, 1.0, Verdict.right("3", "equal"), "", False)

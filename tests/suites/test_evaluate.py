@@ -13,8 +13,7 @@ from mmreason.config import Domain, Recipe, load_domain
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
-from mmreason.records import Sample
-from mmreason.rollout.engine import Generation, Stop
+from mmreason.records import Rollout, Sample, Stop
 from mmreason.run.folder import RunFolder
 from mmreason.suites.results import read_records, read_results
 
@@ -35,13 +34,13 @@ class TableEngine:
         n: int = 1,
         seed: int = 0,
         on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Generation]]:
+    ) -> list[list[Rollout]]:
         if self.stop_after is not None and len(self.chunks) >= self.stop_after:
             raise KeyboardInterrupt
         self.chunks.append(([sample.id for sample in samples], seed))
         return [[self._answer(sample, (index + seed) % 4) for _ in range(n)] for index, sample in enumerate(samples)]
 
-    def _answer(self, sample: Sample, turn: int) -> Generation:
+    def _answer(self, sample: Sample, turn: int) -> Rollout:
         wrong = {"yes": "no", "no": "yes"}.get(sample.answer.gold, "123456")
         texts = [
             f"<think>work</think><answer>\\boxed{{{sample.answer.gold}}}</answer>",
@@ -50,7 +49,7 @@ class TableEngine:
             "<think>no end",
         ]
         stop = Stop.LENGTH if turn == 3 else Stop.EOS
-        return Generation((1,), (2, 3), (-0.1, -0.2), texts[turn], stop)
+        return Rollout((1,), (2, 3), (-0.1, -0.2), texts[turn], stop)
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from mmreason.errors import UserError, nearest
 from mmreason.models.medium import Medium
+from mmreason.models.mrope import Rules, row_positions
 from mmreason.models.weights import base_of
 
 
@@ -89,17 +91,15 @@ class QwenVLFamily:
     def positions(
         self, model: PreTrainedModel, ids: torch.Tensor, attention: torch.Tensor, media: Sequence[Medium]
     ) -> torch.Tensor:
-        config: Any = plain(model).config
-        kinds = (ids == config.image_token_id).int() + 2 * (ids == config.video_token_id).int()
-        seconds = [medium.seconds for medium in media if medium.kind == "video"]
-        positions, _ = plain(model).model.get_rope_index(
-            ids,
-            kinds,
-            **_grids(media, ids.device),
-            second_per_grid_ts=seconds or None,
-            attention_mask=attention,
-        )
-        return torch.as_tensor(positions).long()
+        rules = _rules(plain(model).config)
+        out = torch.zeros(3, *ids.shape, dtype=torch.long)
+        left = list(media)
+        for row, (tokens, real) in enumerate(zip(ids.cpu(), attention.bool().cpu(), strict=True)):
+            own = tokens[real].numpy()
+            held = _first(left, int(np.isin(own, rules.visual_ids).sum()), rules.merge)
+            out[:, row, real] = torch.from_numpy(row_positions(own, left[:held], rules))
+            left = left[held:]
+        return out.to(ids.device)
 
     def media(self, media: Sequence[Medium], device: torch.device) -> dict[str, Any]:
         carried: dict[str, Any] = _grids(media, device)
@@ -135,6 +135,21 @@ class QwenVLFamily:
     def decoder(self, model: PreTrainedModel) -> torch.nn.Module:
         inner: torch.nn.Module = plain(model).model.language_model
         return inner
+
+
+def _rules(config: Any) -> Rules:
+    vision, apart = config.vision_config, config.model_type == "qwen3_vl"
+    ids = (config.image_token_id, config.video_token_id)
+    return Rules(ids, vision.spatial_merge_size, getattr(vision, "tokens_per_second", 1.0), apart)
+
+
+def _first(media: Sequence[Medium], num_tokens: int, merge: int) -> int:
+    """How many of `media`, in order, make at least `num_tokens` visual tokens."""
+    index = 0
+    while num_tokens > 0 and index < len(media):
+        num_tokens -= media[index].num_tokens(merge)
+        index += 1
+    return index
 
 
 def _grids(media: Sequence[Medium], device: torch.device) -> dict[str, torch.Tensor]:

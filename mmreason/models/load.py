@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,25 @@ def load_model(path: str | Path, dtype: str = "float32") -> PreTrainedModel:
         raise UserError(f"no transformers checkpoint at {path}: {str(error).splitlines()[0]}") from None
     kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
     model: Any = kind.from_pretrained(path, dtype=DTYPES[dtype], attn_implementation="sdpa")
+    if dtype == "float64":
+        widen_norms(model)
     return cast(PreTrainedModel, model.to(pick_device()))
+
+
+def widen_norms(model: torch.nn.Module) -> None:
+    """Compute RMS norms in float64 too: transformers casts them to float32, whatever the model's own precision.
+
+    float64 is for proofs of equality, where such a cast would hide an error below 1e-7.
+    """
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = functools.partial(_wide_norm, module)
+
+
+def _wide_norm(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
+    scale: torch.Tensor = torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
+    weighted: torch.Tensor = norm.weight * (hidden * scale)
+    return weighted
 
 
 def prepare_for_training(model: PreTrainedModel, settings: ModelSettings, seed: int = 0) -> PreTrainedModel:

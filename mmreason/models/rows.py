@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mmreason.models.codec import Encoded
-from mmreason.models.families import family_of
+from mmreason.models.families import family_of, plain
 from mmreason.models.medium import Medium
 
 
@@ -47,6 +47,24 @@ def make_rows(
         attention[:, prompt_width:].to(device),
         tuple(medium for prompt in prompts for medium in prompt.media),
     )
+
+
+def response_hidden(model: PreTrainedModel, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the head needs: hidden [N, T, D] before each response token, the tokens and their mask, both [N, T].
+
+    The whole model's own forward with its head set aside: each row from its first token, media once a row.
+    """
+    family = family_of(model)
+    width = rows.responses.shape[1]
+    positions = family.positions(model, rows.ids, rows.attention, rows.media)
+    hidden = plain(model).model(
+        input_ids=rows.ids,
+        attention_mask=rows.attention,
+        position_ids=positions,
+        use_cache=False,
+        **family.media(rows.media, rows.ids.device),
+    )[0][:, -width - 1 : -1]
+    return hidden, rows.responses, rows.mask.clone()
 
 
 def response_logprobs(

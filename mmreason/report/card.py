@@ -33,9 +33,7 @@ def front_matter(view: RunView, sets: list[Row]) -> Markup:
     tiny = model.get("tiny") or {}
     values: dict[str, Any] = {
         "library_name": "transformers",
-        "pipeline_tag": "image-text-to-text"
-        if "vl" in (model.get("tiny") or {}).get("family", "")
-        else "text-generation",
+        "pipeline_tag": "image-text-to-text" if "_vl" in tiny.get("family", "") else "text-generation",
         "license": licence_of(sets),
         "tags": ["mmreason", "grpo", str(view.manifest.get("system", ""))],
     }

@@ -43,6 +43,14 @@ class Asked:
     """In place of the sampling's own limit."""
 
 
+PLAIN = Asked()
+"""Nothing beyond plain answers."""
+
+
+PLAIN = Asked()
+"""No wishes."""
+
+
 class Engine(Protocol):
     """Samples answers. `n` answers a prompt; the same seed and inputs give the same ids."""
 
@@ -58,7 +66,7 @@ class Engine(Protocol):
         ...
 
     def extend(
-        self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0, asked: Asked = Asked()
+        self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0, asked: Asked = PLAIN
     ) -> list[list[Rollout]]:
         """`n` continuations of each request, in order. Their `ids`, `logprobs`, `text` are of the new part alone."""
         ...

@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from transformers import PreTrainedModel
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
+from transformers.models.qwen3_vl import modeling_qwen3_vl
 
 from mmreason.config.recipe import TinyModel
 from mmreason.media.files import media_ref
@@ -79,3 +81,17 @@ def setup(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     model = load_model(root / "model", "float64").eval()
     assert model.config.model_type == request.param
     return Setup(model, Codec.load(root / "model", root), _samples(root, sizes.vision))
+
+
+@pytest.fixture(autouse=True)
+def tower_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers rotates the tower's queries in float32 whatever the model is in, which hides errors below 1e-9."""
+
+    def rotate(
+        q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cos, sin = cos.unsqueeze(-2).to(q.dtype), sin.unsqueeze(-2).to(q.dtype)
+        return q * cos + modeling_qwen2_5_vl.rotate_half(q) * sin, k * cos + modeling_qwen2_5_vl.rotate_half(k) * sin
+
+    for module in (modeling_qwen2_5_vl, modeling_qwen3_vl):
+        monkeypatch.setattr(module, "apply_rotary_pos_emb_vision", rotate)

@@ -1,0 +1,1 @@
+"""Published changes to GRPO, one file each; `mmreason list methods` shows them."""

@@ -6,19 +6,27 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mmreason.config.grpo import GrpoSettings, RewardSettings
+from mmreason.config.parts import Endpoint, Optim, Sampling
 from mmreason.config.strict import Strict
 
-
-class Optim(Strict):
-    """AdamW."""
-
-    lr: float
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_grad_norm: float = 1.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: float = 0.0
-    """Share of the steps spent warming up."""
+__all__ = [
+    "DataSettings",
+    "Endpoint",
+    "EvalSettings",
+    "GrpoSettings",
+    "LaunchSettings",
+    "Lora",
+    "ModelSettings",
+    "Optim",
+    "Recipe",
+    "RewardSettings",
+    "Sampling",
+    "Seeds",
+    "SftSettings",
+    "Teacher",
+    "TinyModel",
+]
 
 
 class TinyModel(Strict):
@@ -83,21 +91,6 @@ class Seeds(Strict):
     sampling: int = 0
 
 
-class Endpoint(Strict):
-    """An OpenAI-compatible chat endpoint (teacher or judge)."""
-
-    base_url: str
-    model: str
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; unset means no key is sent."""
-    temperature: float = 0.6
-    top_p: float = 0.95
-    max_tokens: int = 4096
-    timeout_s: float = 120.0
-    retries: int = 5
-    concurrency: int = 16
-
-
 class Teacher(Strict):
     """Who writes the chains. `endpoint`, or `solver` (an exact program that errs at set rates)."""
 
@@ -151,49 +144,6 @@ class SftSettings(Strict):
     max_tokens: int = 16384
     """Longer sequences are refused when the data are loaded, never cut."""
     save_every: int = 50
-
-
-class Sampling(Strict):
-    """How answers are sampled."""
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 256
-
-
-class RewardSettings(Strict):
-    """How the terms make one reward."""
-
-    mode: Literal["product", "sum", "accuracy"] = "product"
-    """product: format x accuracy (paper and released code); sum: accuracy + w_format x format; accuracy alone."""
-    w_format: float = 0.1
-    """Weight of the format term in `sum` [a reproduction used 1.0 and 0.1]."""
-    judge: Endpoint | None = None
-    """Judge for free answers; without one they cannot enter RL."""
-
-
-class GrpoSettings(Strict):
-    """Plain GRPO."""
-
-    optim: Optim
-    steps: int
-    prompts: int = 16
-    """Prompts per rollout step."""
-    prompts_per_update: int | None = None
-    """Prompts per optimiser update; None: all of them (one update a step)."""
-    group_size: int = 8
-    sampling: Sampling = Sampling()
-    reward: RewardSettings = RewardSettings()
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_beta: float = 0.001
-    """Weight of the k3 estimator against the cold start; 0 loads no reference model."""
-    std_normalise: bool = True
-    loss_mean: Literal["token", "sequence"] = "token"
-    micro_batch: int = 32
-    """Rows per forward in the update, per process."""
-    save_every: int = 1
-    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 class EvalSettings(Strict):

@@ -1,0 +1,42 @@
+"""Settings that several stages share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mmreason.config.strict import Strict
+
+
+class Optim(Strict):
+    """AdamW."""
+
+    lr: float
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    """Share of the steps spent warming up."""
+
+
+class Endpoint(Strict):
+    """An OpenAI-compatible chat endpoint (teacher or judge)."""
+
+    base_url: str
+    model: str
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; unset means no key is sent."""
+    temperature: float = 0.6
+    top_p: float = 0.95
+    max_tokens: int = 4096
+    timeout_s: float = 120.0
+    retries: int = 5
+    concurrency: int = 16
+
+
+class Sampling(Strict):
+    """How answers are sampled."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 256

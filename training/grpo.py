@@ -1,121 +1,53 @@
-"""GRPO, flat: draw prompts, roll out, score, advantage, log-probs, loss, update, log, save.
+"""GRPO and its relatives, flat: draw prompts, roll out, score, filter, advantage, log-probs, loss, update, log, save.
 
     mmreason grpo dianjin-r1 --out runs/mine        (after `mmreason sft`)
 
-Group-relative advantage, clipped ratio, optional k3 divergence from the cold start, token or sequence mean.
+`grpo.algorithm` and the fields beside it choose the settled base, `grpo.methods` adds published changes; each is one
+file of `mmreason/objectives/methods/`. Every prompt and picture is computed once a group (`mmreason/groups/`).
 `training/minimal_grpo.py` is the same without options; `training/README.md` explains every metric.
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from statistics import fmean
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from mmreason.config import Domain, Recipe
-from mmreason.config.recipe import GrpoSettings
-from mmreason.curriculum.sampler import take
+from mmreason.config.recipe import GrpoSettings, Sampling
 from mmreason.errors import UserError
 from mmreason.models.base import base_model
-from mmreason.models.codec import Codec, Encoded
+from mmreason.models.codec import Codec
 from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import encode_all
-from mmreason.models.learner import Learner
 from mmreason.models.load import load_model, prepare_for_training
-from mmreason.models.rows import make_rows, response_logprobs
-from mmreason.objectives.advantage import group_advantage
-from mmreason.objectives.kl import k3
-from mmreason.objectives.reduce import denominator, reduce
-from mmreason.objectives.surrogate import clipped_surrogate
+from mmreason.models.policy import Policy
+from mmreason.objectives.compose import Composition, compose
+from mmreason.objectives.credit import advantages, charge_divergence, loss_weights
+from mmreason.objectives.diagnostics import advantage_metrics, kept_metrics, rollout_metrics
+from mmreason.objectives.diagnostics_update import UpdateSums
+from mmreason.objectives.method import Context, Need
+from mmreason.objectives.passes import frozen_passes, teacher_forced
+from mmreason.objectives.reference import Reference, make_reference
+from mmreason.objectives.update import grow, in_updates, row_means, update
 from mmreason.protocol import Protocol
-from mmreason.records import Outcome, Rollout, Stop, Unread
 from mmreason.records.io import read_samples
 from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
-from mmreason.rewards.terms import Terms
+from mmreason.rollout.collect import Judged, collect, rows_of
 from mmreason.rollout.make import make_engine
 from mmreason.rollout.record import write_rollouts
 from mmreason.run import processes
+from mmreason.run.alarms import Alarms
 from mmreason.run.files import write_json
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
 from mmreason.run.progress import progress
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One answer in the update. `old` and `reference` are log-probabilities of its tokens under frozen policies."""
-
-    prompt: Encoded
-    ids: list[int]
-    advantage: float
-    old: torch.Tensor
-    reference: torch.Tensor | None
-
-
-@torch.no_grad()
-def frozen_logprobs(
-    model: PreTrainedModel, rows: list[tuple[Encoded, list[int]]], codec: Codec, grpo: GrpoSettings
-) -> list[torch.Tensor]:
-    """Log-probabilities of each answer's tokens, one tensor an answer, without gradient."""
-    out: list[torch.Tensor] = []
-    for start in range(0, len(rows), grpo.micro_batch):
-        part = rows[start : start + grpo.micro_batch]
-        batch = make_rows([p for p, _ in part], [ids for _, ids in part], codec.pad_id, model.device)
-        logp, _ = response_logprobs(model, batch, grpo.sampling.temperature, codec.visual_ids)
-        out += [logp[index, : len(ids)].clone() for index, (_, ids) in enumerate(part)]
-    return out
-
-
-def pad(values: list[torch.Tensor], width: int) -> torch.Tensor:
-    """Stack rows of log-probabilities, zeros on the right: [N, T]."""
-    return torch.stack([torch.nn.functional.pad(value, (0, width - len(value))) for value in values])
-
-
-def update(learner: Learner, rows: list[Row], codec: Codec, grpo: GrpoSettings, number: int) -> dict[str, float]:
-    """One optimiser update on `rows`; every micro-batch of every process divides by the same denominator."""
-    total = processes.total(denominator([len(row.ids) for row in rows], grpo.loss_mean))
-    tokens = processes.total(sum(len(row.ids) for row in rows))
-    sums = dict.fromkeys(("loss", "kl_ref", "entropy", "clip_frac"), 0.0)
-    rows = sorted(rows, key=lambda row: len(row.prompt.ids) + len(row.ids))
-    for start in range(0, len(rows), grpo.micro_batch):
-        micro = rows[start : start + grpo.micro_batch]
-        batch = make_rows([r.prompt for r in micro], [r.ids for r in micro], codec.pad_id, learner.model.device)
-        logp, entropy = response_logprobs(learner.model, batch, grpo.sampling.temperature, codec.visual_ids)
-        width = logp.shape[1]
-        advantage = torch.tensor([[row.advantage] for row in micro], device=logp.device)
-        old = pad([row.old for row in micro], width)
-        loss, cut = clipped_surrogate(logp, old, advantage, grpo.clip_low, grpo.clip_high)
-        if grpo.kl_beta > 0.0:
-            divergence = k3(logp, pad([row.reference for row in micro if row.reference is not None], width))
-            loss = loss + grpo.kl_beta * divergence
-            sums["kl_ref"] += float((divergence.detach() * batch.mask).sum()) / tokens
-        loss = reduce(loss, batch.mask, grpo.loss_mean, total)
-        learner.backward(loss, last=start + grpo.micro_batch >= len(rows))
-        sums["loss"] += float(loss.detach())
-        sums["entropy"] += float(entropy.sum()) / tokens
-        sums["clip_frac"] += float((cut & batch.mask).sum()) / tokens
-    return {**{key: processes.total(value) for key, value in sums.items()}, **learner.step(number)}
-
-
-def describe(groups: list[list[Rollout]], terms: list[list[Terms]], rewards: torch.Tensor) -> dict[str, float]:
-    """What a step's rollouts look like, before any update."""
-    answers = [answer for group in groups for answer in group]
-    flat = [term for group in terms for term in group]
-    return {
-        "reward": float(rewards.mean()),
-        "accuracy": fmean(term.accuracy for term in flat),
-        "format": fmean(term.format for term in flat),
-        "unread": fmean(term.verdict.outcome is Outcome.UNREAD for term in flat),
-        "empty_think": fmean(term.think_empty for term in flat),
-        "zero_advantage_groups": float((rewards.amax(1) == rewards.amin(1)).double().mean()),
-        "length": fmean(len(answer.ids) for answer in answers),
-        "truncated": fmean(answer.stop is Stop.LENGTH for answer in answers),
-    }
+from mmreason.run.trackers import line, open_trackers
 
 
 def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
@@ -123,6 +55,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     grpo = recipe.grpo
     if grpo is None:
         raise UserError(f"the recipe of {recipe.system} has no 'grpo' section")
+    composition = compose(grpo, domain.folder)
     pool = folder.data / ("rl_passrate.parquet" if recipe.data.rl_source == "passrate" else "rl.parquet")
     samples = read_samples(pool)
     if not samples:
@@ -133,78 +66,136 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     cold = first if first.is_dir() else processes.main_first(lambda: base_model(recipe, folder, samples))
     codec = Codec.load(cold, folder.media_root)
     model = prepare_for_training(load_model(cold, recipe.model.dtype), recipe.model, recipe.seeds.weights).train()
-    reference = load_model(cold, recipe.model.dtype).eval() if grpo.kl_beta > 0.0 else None
+    policy = Policy(model, codec, grpo.path)
+    reference = make_reference(grpo, policy, cold, codec, recipe.model.dtype)
     limit = recipe.data.max_prompt_tokens
     examples = encode_all(samples, codec, limit, limit, folder.data / "too_long_grpo.jsonl")
+    check_towers(examples, recipe.launch)
     judge = load_judge(grpo.reward, folder.data / "cache")
     reward = load_reward(grpo.reward, domain, opened_think=codec.opens_think, judge=judge)
     per_update = grpo.prompts_per_update or grpo.prompts
     count = grpo.steps * -(-grpo.prompts // per_update)
-    check_towers(examples, recipe.launch)
-    learner = make_learner(model, grpo.optim, count, folder.checkpoints / "grpo", recipe.launch)
-    engine = make_engine(recipe, cold, model, codec, learner.whole)
+    learner = make_learner(policy, grpo.optim, count, folder.checkpoints / "grpo", recipe.launch)
+    weights_folder = folder.path / "weights"
+    engine = make_engine(recipe, cold, model, codec, learner.whole, folder=weights_folder, features=policy.features)
+    alarms = Alarms()
     start, updates = learner.resume()
+    drawn, values = restore(learner.kept(), composition, reference, alarms)
     metrics = Metrics(folder.metrics, "grpo", start)
+    trackers = open_trackers(grpo.trackers, folder.path, recipe.model_dump(mode="json"), start)
 
     with progress("GRPO", grpo.steps, start) as tick:
         for step in range(start + 1, grpo.steps + 1):
-            clock = [time.monotonic()]
-            torch.manual_seed(recipe.seeds.sampling * 1_000_003 + step)  # dropout of adapters, same after a resume
-            order = take(len(examples), recipe.seeds.data, (step - 1) * grpo.prompts, grpo.prompts)
-            batch = processes.share([examples[index] for index in order])
-            prompts = [example.sample for example in batch]
-            seed = recipe.seeds.sampling * 1_000_003 + step
-            counted = engine.prefills, engine.syncs
+            watch, seed = Watch(), recipe.seeds.sampling * 1_000_003 + step
+            torch.manual_seed(seed)  # dropout of adapters, the same after a resume
+            policy.begin_step()
+            judged, counted = Judged(reward), (engine.prefills, engine.syncs)
+            ctx = Context(step, grpo.steps, seed, grpo.group_size, grpo.sampling, values, engine, codec, judged)
+            ctx.score = partial(teacher_forced, learner.model, pad_id=codec.pad_id, grpo=grpo)
+            ctx.sampling = limited(grpo.sampling, composition, ctx)
+
             engine.sync(learner.weights)
-            groups = engine.generate(prompts, grpo.sampling, n=grpo.group_size, seed=seed)
-            clock.append(time.monotonic())
+            got = collect(examples, drawn, recipe.seeds.data, grpo, composition, ctx)
+            batch, drawn = got.batch.take(rows_of(got.batch, got.kept)), got.drawn
+            watch.lap("rollout")
 
-            terms = [
-                [reward(answer, sample) for answer in group] for group, sample in zip(groups, prompts, strict=True)
-            ]
-            unread = [s.id for s, group in zip(prompts, terms, strict=True) if group[0].verdict.unread is Unread.GOLD]
-            if unread:
-                raise UserError(f"RL prompt {unread[0]} has a gold answer no grader reads: build the data again")
-            rewards = torch.tensor([[term.reward for term in group] for group in terms], dtype=torch.float64)
-            advantages = group_advantage(rewards, grpo.std_normalise).tolist()
-            write_rollouts(folder.rollouts / f"step_{step:06d}.parquet", step, prompts, groups, terms, advantages)
-            clock.append(time.monotonic())
+            grown = grow(policy, batch)
+            needs = composition.needs(step) | own_needs(grpo, per_update)
+            batch.aux |= frozen_passes(learner.model, reference, grown, batch, grpo, needs)
+            for method in composition.all("predict", step):
+                batch.aux |= method.predict(batch, ctx)
+            watch.lap("logprobs")
 
-            pairs = [(e.prompt, list(a.ids)) for e, group in zip(batch, groups, strict=True) for a in group]
-            old = frozen_logprobs(learner.model, pairs, codec, grpo)
-            ref = frozen_logprobs(reference, pairs, codec, grpo) if reference is not None else [None] * len(pairs)
-            gap = max_gap(old, groups)
-            flat = [value for group in advantages for value in group]
-            rows = [Row(*pair, *rest) for pair, *rest in zip(pairs, flat, old, ref, strict=True)]
-            clock.append(time.monotonic())
-
-            size = per_update // processes.size() * grpo.group_size
+            batch = charge_divergence(batch, grpo, ctx)
+            advantage = advantages(batch, grpo, composition, ctx)
+            sums = UpdateSums(grpo.mismatch_cap, grpo.dual_clip)
             parts = []
-            for first in range(0, len(rows), size):
+            for chosen in in_updates(got.kept, grown, batch, per_update // processes.size()):
+                rows = [row for one in chosen for row in one.rows]
+                weights = torch.zeros_like(advantage)
+                weights[rows] = loss_weights(batch.take(rows), grpo, composition, ctx)
                 updates += 1
-                parts.append(update(learner, rows[first : first + size], codec, grpo, updates))
-            clock.append(time.monotonic())
+                parts.append(update(learner, batch, chosen, advantage, weights, grpo, composition, ctx, updates, sums))
+                policy.forget(updated=True)
+                if reference is not None:
+                    reference.follow()
+            for method in composition.all("fit", step):
+                method.fit(batch, ctx)
+            for method in composition.all("remember", step):
+                method.remember(batch, advantage, ctx)
+            for method in composition.all("observe", step):
+                method.observe(batch, ctx)
+            watch.lap("update")
 
-            values = processes.means(describe(groups, terms, rewards))
-            values |= {"logprob_gap_max": processes.largest(gap)}
-            values |= {"prefills": int(processes.total(engine.prefills - counted[0]))}
-            values |= {"weight_syncs": engine.syncs - counted[1]}
-            values |= {key: fmean(part[key] for part in parts) for key in parts[0]}
-            phases = ("rollout", "reward", "logprobs", "update")
-            metrics.log(step, values, dict(zip(phases, (b - a for a, b in pairwise(clock)), strict=True)))
+            own = torch.zeros(len(got.batch), dtype=advantage.dtype)
+            own[rows_of(got.batch, got.kept)] = row_means(advantage, batch.mask)
+            write_rollouts(folder.rollouts / f"step_{step:06d}.parquet", step, got, own)
+            values = {
+                **rollout_metrics(got.batch, ctx.sampling.max_new_tokens, got.terms, gather=processes.gather),
+                **(kept_metrics(got.batch, batch, processes.gather) if len(batch) < len(got.batch) else {}),
+                **advantage_metrics(batch, advantage, total=processes.total, largest=processes.largest),
+                **sums.result(processes.total, processes.largest),
+                **{key: fmean(part[key] for part in parts) for key in parts[0]},
+                **processes.means({**policy.counters(), **ctx.logged}),
+                "prefills": int(processes.total(engine.prefills - counted[0])),
+                "weight_syncs": engine.syncs - counted[1],
+                "attempts": got.attempts,
+            }
+            warnings = alarms.check(step, values)
+            metrics.log(step, values | ({"alarms": "; ".join(warnings)} if warnings else {}), watch.laps)
+            for tracker in trackers:
+                tracker.log(step, values)
             if step % grpo.save_every == 0 or step == grpo.steps:
-                learner.save(step, updates)
-            tick(note=f"reward {values['reward']:.3f}")
+                kept = {"drawn": drawn, "values": values, "methods": composition.state(), "alarms": alarms.state()}
+                learner.save(step, updates, kept, reference.tensors() if reference is not None else None)
+            for warning in warnings:
+                print(f"step {step}: {warning}", file=sys.stderr)
+            tick(note=line(values))
 
     metrics.close()
+    for tracker in trackers:
+        tracker.close()
     learner.export(codec, folder.final("grpo"))
     write_json(folder.final("grpo") / "protocol.json", {"hash": Protocol.of(domain).hash})
 
 
-def max_gap(old: list[torch.Tensor], groups: list[list[Rollout]]) -> float:
-    """Largest |log pi_trainer - log pi_engine| over all sampled tokens: the two must see one distribution."""
-    answers = [answer for group in groups for answer in group]
-    return max(
-        float((trainer.cpu() - torch.tensor(answer.logprobs)).abs().max())
-        for trainer, answer in zip(old, answers, strict=True)
-    )
+def own_needs(grpo: GrpoSettings, per_update: int) -> frozenset[Need]:
+    """What the settled base asks for: the policy before the update, where it is not that of the update."""
+    several = per_update < grpo.prompts
+    return frozenset({Need.LOGP_OLD}) if several or grpo.kl_place == "reward" else frozenset()
+
+
+def limited(sampling: Sampling, composition: Composition, ctx: Context) -> Sampling:
+    """The sampling with the token limit of this step."""
+    method = composition.one("limit", ctx.step)
+    return sampling if method is None else sampling.model_copy(update={"max_new_tokens": method.limit(ctx)})
+
+
+def restore(
+    kept: tuple[dict[str, Any], dict[str, torch.Tensor]],
+    composition: Composition,
+    reference: Reference | None,
+    alarms: Alarms,
+) -> tuple[int, dict[str, float]]:
+    """Give back what a checkpoint kept; the position in the prompts and the metrics of the last step."""
+    state, tensors = kept
+    if not state:
+        return 0, {}
+    composition.load(state["methods"])
+    alarms.load(state["alarms"])
+    if reference is not None:
+        reference.load(tensors)
+    return state["drawn"], state["values"]
+
+
+class Watch:
+    """Seconds of each phase of a step."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        """End a phase."""
+        now = time.monotonic()
+        self.laps[phase], self.last = now - self.last, now

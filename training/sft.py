@@ -16,9 +16,11 @@ from mmreason.errors import UserError
 from mmreason.models.base import base_model
 from mmreason.models.codec import Codec
 from mmreason.models.distributed import check_towers, make_learner
+from mmreason.groups.head import entropy
 from mmreason.models.encode import Example, encode_all
 from mmreason.models.load import load_model, prepare_for_training
-from mmreason.models.rows import make_rows, response_logprobs
+from mmreason.models.policy import Policy
+from mmreason.models.rows import make_rows
 from mmreason.models.targets import with_target
 from mmreason.protocol import Protocol
 from mmreason.records.io import read_samples
@@ -58,7 +60,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     )
     steps = sft.max_steps or max(round(sft.epochs * len(examples) / sft.batch), 1)
     check_towers(examples, recipe.launch)
-    learner = make_learner(model, sft.optim, steps, folder.checkpoints / "sft", recipe.launch)
+    learner = make_learner(Policy(model, codec), sft.optim, steps, folder.checkpoints / "sft", recipe.launch)
     start, _ = learner.resume()
     metrics = Metrics(folder.metrics, "sft", start)
 
@@ -73,11 +75,11 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             micros = micro_batches(processes.share(batch), sft.micro_batch)
             for micro in micros:
                 rows = make_rows([e.prompt for e in micro], [e.response for e in micro], codec.pad_id, model.device)
-                logp, entropy = response_logprobs(learner.model, rows)
-                loss = -logp.sum() / tokens  # the tokens of all processes, so that their gradients add up
+                made = learner.model(rows, extras={"entropy": entropy})
+                loss = -made["logp"].sum() / tokens  # the tokens of all processes, so that their gradients add up
                 learner.backward(loss, last=micro is micros[-1])
                 loss_sum += float(loss.detach())
-                entropy_sum += float(entropy.sum()) / tokens
+                entropy_sum += float(made["entropy"].detach().sum()) / tokens
             update = learner.step(step)
             loss_sum, entropy_sum = processes.total(loss_sum), processes.total(entropy_sum)
             values = {"loss": loss_sum, "entropy": entropy_sum, "response_tokens": tokens, **update}

@@ -77,7 +77,7 @@ def tree_attention(
 ) -> torch.Tensor:
     """Attention of query [1, H, U, E] over key and value [1, K, U, E] under the tree's mask; [1, H, U, E]."""
     if layout.way == "split":
-        out: torch.Tensor = _SplitAttention.apply(query, key, value, layout, scale)
+        out: torch.Tensor = _SplitAttention.apply(query, key, value, layout, scale)  # type: ignore[no-untyped-call]
         return out
     if layout.way == "flex":
         made: torch.Tensor = _flex(query.device.type)(

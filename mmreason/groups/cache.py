@@ -32,7 +32,8 @@ def cached_hidden(model: PreTrainedModel, packed: Packed, features: Features | N
 
 def _is_visual(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     config = plain(model).config
-    return (ids == config.image_token_id) | (ids == config.video_token_id)
+    visual: torch.Tensor = (ids == config.image_token_id) | (ids == config.video_token_id)
+    return visual
 
 
 def _levels(

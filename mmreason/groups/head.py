@@ -27,21 +27,23 @@ def score(
     head: Callable[[torch.Tensor], torch.Tensor],
     hidden: torch.Tensor,
     targets: torch.Tensor,
-    temperature: float = 1.0,
+    temperature: float | torch.Tensor = 1.0,
     banned: Sequence[int] = (),
     extras: Mapping[str, Extra] | None = None,
 ) -> dict[str, torch.Tensor]:
     """`logp` of each target [n] and whatever `extras` ask, from hidden [n, D].
 
-    Logits are divided by `temperature` first; `banned` ids, which the engine never samples, have no probability.
+    Logits are divided by `temperature` (one number, or [n]) first; `banned` ids, which the engine never samples, have no probability.
     """
     wanted = dict(extras or {})
     held = torch.tensor(list(banned), dtype=torch.long, device=hidden.device)
 
-    def run(part: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    heat = temperature if isinstance(temperature, torch.Tensor) else hidden.new_full((len(hidden),), temperature)
+
+    def run(part: torch.Tensor, target: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, ...]:
         logits = head(part)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-        logits = logits / temperature
+        logits = logits / heat.to(logits).unsqueeze(-1)
         if len(held):  # after the division, which would make the smallest number -inf and its entropy term 0 x inf
             logits = logits.index_fill(-1, held, torch.finfo(logits.dtype).min)
         logp = torch.log_softmax(logits, dim=-1)
@@ -50,10 +52,10 @@ def score(
 
     size = max(CHUNK_LOGITS // _vocabulary(head), 1)
     parts = [
-        checkpoint(run, part, target, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(run, *part, use_reentrant=False, preserve_rng_state=False)
         if torch.is_grad_enabled() and len(hidden) > size
-        else run(part, target)
-        for part, target in zip(hidden.split(size), targets.split(size), strict=True)
+        else run(*part)
+        for part in zip(hidden.split(size), targets.split(size), heat.split(size), strict=True)
     ]
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return dict(zip(("logp", *wanted), columns, strict=True))

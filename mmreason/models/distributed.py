@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,8 @@ from mmreason.config.recipe import LaunchSettings, Optim
 from mmreason.errors import UserError
 from mmreason.models.codec import Codec
 from mmreason.models.encode import Example
-from mmreason.models.learner import Learner
+from mmreason.models.learner import Learner, Tensors
+from mmreason.models.policy import Policy
 from mmreason.models.zero import ZeroLearner
 from mmreason.project import project_dir
 from mmreason.run import processes
@@ -29,7 +31,9 @@ def launch_file(launch: LaunchSettings) -> Path | None:
     return project_dir() / "training" / "launch" / launch.deepspeed if launch.deepspeed is not None else None
 
 
-def make_learner(model: PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings) -> Learner:
+def make_learner(
+    model: Policy | PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings
+) -> Learner:
     """The plain learner for one process, summed gradients for several, ZeRO where the recipe names its JSON."""
     file = launch_file(launch)
     if file is not None:
@@ -55,7 +59,7 @@ def check_towers(examples: Sequence[Example], launch: LaunchSettings) -> None:
 class SyncedLearner(Learner):
     """AdamW in every process on the same summed gradient. Exchanges once an update, not once a micro-batch."""
 
-    def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
+    def __init__(self, model: Policy | PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
         super().__init__(model, optim, steps, folder)
         for parameter in self.parameters:
             dist.broadcast(parameter.detach(), 0)
@@ -70,10 +74,12 @@ class SyncedLearner(Learner):
             work.wait()
         return super().step(number)
 
-    def save(self, step: int, updates: int) -> None:
+    def save(
+        self, step: int, updates: int, state: dict[str, Any] | None = None, tensors: Tensors | None = None
+    ) -> None:
         """The main process writes; its state is everyone's."""
         if processes.is_main():
-            super().save(step, updates)
+            super().save(step, updates, state, tensors)
         processes.barrier()
 
     def export(self, codec: Codec, path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,9 +17,11 @@ from transformers import PreTrainedModel
 from mmreason.config.recipe import Optim
 from mmreason.models.codec import Codec
 from mmreason.models.load import save_checkpoint
+from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
 from mmreason.run.files import replacing_folder, write_text
 
+Tensors = dict[str, torch.Tensor]
 _STEP = re.compile(r"step_(\d{6})$")
 
 
@@ -38,19 +41,36 @@ def step_folders(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match.group(1)), path) for match, path in found)
 
 
+def save_kept(folder: Path, tensors: Tensors | None) -> None:
+    """Tensors of the flow, for example a moving average."""
+    if tensors:
+        save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, folder / "kept.safetensors")
+
+
+def load_kept(folder: Path) -> tuple[dict[str, Any], Tensors]:
+    """What the flow kept in one checkpoint."""
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / "kept.safetensors") if (folder / "kept.safetensors").is_file() else {}
+    return dict(state.get("kept", {})), tensors
+
+
 class Learner:
-    """AdamW over the trainable parameters of `model`. One optimiser update = any `backward`s, then `step`."""
+    """AdamW over the trainable parameters of `model`. One optimiser update = any `backward`s, then `step`.
+
+    `model` is what training calls, a policy or a transformers model; `inner` is the transformers model.
+    """
 
     whole = True
     """Whether `model` holds every weight in this process, so that it can sample."""
 
-    def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
-        self.model = model
+    def __init__(self, model: Policy | PreTrainedModel, optim: Optim, steps: int, folder: Path) -> None:
+        self.model: Any = model
+        self.inner = model.model if isinstance(model, Policy) else model
         self.optim = optim
         self.steps = steps
         self.folder = folder
         self.names, self.parameters = zip(
-            *((name, p) for name, p in model.named_parameters() if p.requires_grad), strict=True
+            *((name, p) for name, p in self.inner.named_parameters() if p.requires_grad), strict=True
         )
         self.adamw = torch.optim.AdamW(self.parameters, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
 
@@ -72,22 +92,33 @@ class Learner:
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, tensor) of the plain transformers model, adapters merged; for engines that keep a copy."""
-        return full_weights(self.model)
+        return full_weights(self.inner)
 
     def export(self, codec: Codec, path: Path) -> None:
         """Write the finished model in transformers layout. Adapters are merged for good: the last thing to do."""
-        save_checkpoint(self.model, codec, path)
+        save_checkpoint(self.inner, codec, path)
 
-    def save(self, step: int, updates: int) -> None:
-        """Write weights, optimiser and frontier beside and rename; the last two checkpoints stay."""
+    def save(
+        self, step: int, updates: int, state: dict[str, Any] | None = None, tensors: Tensors | None = None
+    ) -> None:
+        """Write weights, optimiser and frontier beside and rename; the last two checkpoints stay.
+
+        `state` (JSON-ready) and `tensors` are what the flow keeps across steps besides.
+        """
         target = self.folder / f"step_{step:06d}"
         with replacing_folder(target) as beside:
             weights = dict(zip(self.names, (p.detach() for p in self.parameters), strict=True))
             save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside / "weights.safetensors")
             save_file(self._moments(), beside / "optimiser.safetensors")
-            write_text(beside / "state.json", json.dumps({"step": step, "updates": updates}))
+            write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, "kept": state or {}}))
+            save_kept(beside, tensors)
         for _, old in step_folders(self.folder)[:-2]:
             shutil.rmtree(old)
+
+    def kept(self) -> tuple[dict[str, Any], Tensors]:
+        """`state` and `tensors` of the newest checkpoint, empty where there is none."""
+        found = step_folders(self.folder)
+        return load_kept(found[-1][1]) if found else ({}, {})
 
     def resume(self) -> tuple[int, int]:
         """Load the newest checkpoint of `folder`; (step, updates), both 0 where there is none."""

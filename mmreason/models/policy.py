@@ -58,9 +58,15 @@ class Policy(torch.nn.Module):
         return build_tree(branches, self.codec.visual_ids, self.codec.merge, MIN_SHARED[self.path], name)
 
     def forward(
-        self, batch: Sequence[Tree] | Rows, temperature: float = 1.0, extras: Mapping[str, Extra] | None = None
+        self,
+        batch: Sequence[Tree] | Rows,
+        temperature: float | torch.Tensor = 1.0,
+        extras: Mapping[str, Extra] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """`logp` and each of `extras`, all [N, T], zeros where the head was not asked."""
+        """`logp` and each of `extras`, all [N, T], zeros where the head was not asked.
+
+        `temperature` is one number, or one a token [N, T or more].
+        """
         if isinstance(batch, Rows):
             hidden, targets, mask = response_hidden(self.model, batch)
             return self._score(hidden[mask], targets[mask], mask, None, temperature, extras)
@@ -68,34 +74,58 @@ class Policy(torch.nn.Module):
         if self.path == "naive":
             return self._naive(batch, temperature, extras)
         packed = pack(self.model, batch)
-        features = self.features(packed.media)
+        features = Features.cat(self.features(packed.media)) if packed.media else None
         hidden = cached_hidden(self.model, packed, features) if self.path == "cache" else self._packed(packed, features)
         scored, back = packed.slots[packed.mask].unique(return_inverse=True)
         before = torch.empty_like(scored)
         before[back] = packed.before[packed.mask]  # a token has one predecessor, whichever row it is seen from
+        if isinstance(temperature, torch.Tensor):
+            own = temperature[:, : packed.mask.shape[1]].to(hidden.device)[packed.mask]
+            temperature = torch.ones(len(scored), dtype=own.dtype, device=own.device).index_put((back,), own)
         return self._score(hidden[before], packed.ids[scored], packed.mask, back, temperature, extras)
 
-    def features(self, media: Sequence[Medium]) -> Features | None:
-        """Features of distinct media, end to end; one tower pass a medium until `forget`, while nothing needs a
-        gradient through the tower."""
-        if not media:
-            return None
+    def features(self, media: Sequence[Medium]) -> list[Features]:
+        """Features of each medium: one tower pass a content until `forget`, unless the tower needs a gradient."""
         family = family_of(self.model)
         if torch.is_grad_enabled() and self._tower_learns():
             self.counts[True]["vision_passes"] += len(media)
-            return Features.cat(family.features(self.model, media))
+            return family.features(self.model, media)
         missing = [medium for medium in distinct(media) if medium.key not in self._features]
         if missing:
             self.counts[torch.is_grad_enabled()]["vision_passes"] += len(missing)
             with torch.no_grad():
                 made = family.features(self.model, missing)
             self._features |= dict(zip((medium.key for medium in missing), made, strict=True))
-        return Features.cat([self._features[medium.key] for medium in media])
+        return [self._features[medium.key] for medium in media]
+
+    def begin_step(self) -> None:
+        """Forget the last step's features and counts."""
+        self._features.clear()
+        for count in self.counts.values():
+            count.clear()
+
+    def counters(self) -> dict[str, float]:
+        """What this step's update computed, for each group and against rows forwarded one by one.
+
+        `vision_passes_per_group` counts media through the tower per distinct medium of a group, all passes of the step
+        together where the tower is frozen; 0 where no group has media.
+        """
+        train, other = self.counts[True], self.counts[False]
+        groups = max(train["groups"], 1)
+        passes = train["vision_passes"] + (0 if self._has_tower() and self._tower_learns() else other["vision_passes"])
+        return {
+            "prompt_forwards_per_group": train["prompt_forwards"] / groups,
+            "vision_passes_per_group": passes / max(train["media"], 1),
+            "unique_token_share": train["unique_tokens"] / max(train["naive_tokens"], 1),
+        }
 
     def forget(self, *, updated: bool = False) -> None:
         """Drop stored features. `updated`: only if the tower's weights have changed since."""
-        if not updated or self._tower_learns():
+        if not updated or (self._has_tower() and self._tower_learns()):
             self._features.clear()
+
+    def _has_tower(self) -> bool:
+        return hasattr(plain(self.model).model, "visual")
 
     def _tower_learns(self) -> bool:
         return any(parameter.requires_grad for parameter in plain(self.model).model.visual.parameters())
@@ -119,7 +149,7 @@ class Policy(torch.nn.Module):
         return hidden
 
     def _naive(
-        self, trees: Sequence[Tree], temperature: float, extras: Mapping[str, Extra] | None
+        self, trees: Sequence[Tree], temperature: float | torch.Tensor, extras: Mapping[str, Extra] | None
     ) -> dict[str, torch.Tensor]:
         """The slow twin: every row alone from its first token, every picture through the tower for each row."""
         branches = [branch for tree in trees for branch in tree.branches]
@@ -130,6 +160,8 @@ class Policy(torch.nn.Module):
         for row, branch in enumerate(branches):
             if branch.scored is not None:
                 mask[row, : len(branch.ids)] &= torch.tensor(branch.scored, device=mask.device)
+        if isinstance(temperature, torch.Tensor):
+            temperature = temperature[:, : mask.shape[1]].to(mask.device)[mask]
         return self._score(hidden[mask], targets[mask], mask, None, temperature, extras)
 
     def _score(
@@ -138,7 +170,7 @@ class Policy(torch.nn.Module):
         targets: torch.Tensor,
         mask: torch.Tensor,
         back: torch.Tensor | None,
-        temperature: float,
+        temperature: float | torch.Tensor,
         extras: Mapping[str, Extra] | None,
     ) -> dict[str, torch.Tensor]:
         """Head on hidden [n, D], spread over the rows: the i-th True of `mask` takes result `back`[i], or i."""

@@ -23,8 +23,9 @@ from transformers import PreTrainedModel
 from mmreason.config.recipe import Optim
 from mmreason.errors import UserError, require
 from mmreason.models.codec import Codec
-from mmreason.models.learner import Learner, learning_rate, step_folders
+from mmreason.models.learner import Learner, Tensors, learning_rate, save_kept, step_folders
 from mmreason.models.load import save_checkpoint
+from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
 from mmreason.run import processes
 from mmreason.run.files import write_text
@@ -45,15 +46,15 @@ def read_config(file: Path, optim: Optim, dtype: torch.dtype) -> dict[str, Any]:
 
 
 class ZeroLearner(Learner):
-    """`model` is DeepSpeed's engine, which is called as the model is; `module` is the model itself."""
+    """`model` is DeepSpeed's engine, which is called as what it wraps; `module` is the transformers model."""
 
-    def __init__(self, model: PreTrainedModel, optim: Optim, steps: int, folder: Path, file: Path) -> None:
+    def __init__(self, model: Policy | PreTrainedModel, optim: Optim, steps: int, folder: Path, file: Path) -> None:
         require("deepspeed", "deepspeed", "train with launch.deepspeed")
         import deepspeed
 
         super().__init__(model, optim, steps, folder)
-        self.module = model
-        config = read_config(file, optim, model.dtype)
+        self.module = self.inner
+        config = read_config(file, optim, self.inner.dtype)
         self.stage: int = config["zero_optimization"]["stage"]
         self.whole = self.stage < 3
         self.engine: Any = deepspeed.initialize(model=model, optimizer=self.adamw, config=config)[0]
@@ -95,7 +96,9 @@ class ZeroLearner(Learner):
             save_checkpoint(self.module, codec, path, state)
         processes.barrier()
 
-    def save(self, step: int, updates: int) -> None:
+    def save(
+        self, step: int, updates: int, state: dict[str, Any] | None = None, tensors: Tensors | None = None
+    ) -> None:
         """All processes write into one folder beside, the main one renames it; the last two checkpoints stay."""
         target = self.folder / f"step_{step:06d}"
         beside = self.folder / f".step_{step:06d}.part"
@@ -107,8 +110,9 @@ class ZeroLearner(Learner):
         weights = self._whole_trainable()
         if processes.is_main():
             save_file(weights, beside / "weights.safetensors")
-            state = {"step": step, "updates": updates, "processes": processes.size(), "zero_stage": self.stage}
-            write_text(beside / "state.json", json.dumps(state))
+            made_by = {"processes": processes.size(), "zero_stage": self.stage, "kept": state or {}}
+            write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, **made_by}))
+            save_kept(beside, tensors)
         processes.barrier()
         if processes.is_main():
             shutil.rmtree(target, ignore_errors=True)

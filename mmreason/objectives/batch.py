@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from mmreason.models.medium import Medium
 from mmreason.records import Rollout, Sample, Stop
 
 
@@ -26,6 +27,8 @@ class Batch:
     reward: torch.Tensor  # float64 [N]: what the advantage is made of
     correct: torch.Tensor  # float64 [N]: the verifier's verdict, 0 or 1; never shaped
     terms: dict[str, torch.Tensor]  # float64 [N] each, before weighting
+    media: list[tuple[Medium, ...]] = field(default_factory=list)
+    """Pictures and clips of each row, of prompt and answer in order; empty: no row has any."""
     aux: dict[str, torch.Tensor] = field(default_factory=dict)
     """What was asked for by `needs`: logp_old, logp_ref, entropy_old [N, T]; and what methods put there."""
 
@@ -52,6 +55,15 @@ class Batch:
         """int64 [N], -1 for none."""
         return torch.tensor([rollout.sub_group for rollout in self.rollouts])
 
+    def temperatures(self, usual: float) -> float | torch.Tensor:
+        """`usual`, or float64 [N, T] where the engine changed the temperature of single tokens."""
+        held = [rollout.extras.get("temperatures") for rollout in self.rollouts]
+        if not any(held):
+            return usual
+        rows = [value or [usual] * len(r.ids) for value, r in zip(held, self.rollouts, strict=True)]
+        made = pad([torch.tensor(row, dtype=torch.float64) for row in rows])
+        return torch.where(made == 0.0, usual, made)
+
     @property
     def logp_roll(self) -> torch.Tensor:
         """float64 [N, T]: the engine's log-probabilities; 0 where it wrote nothing."""
@@ -74,6 +86,11 @@ class Batch:
             out[rows] = own.std(correction=0) if how == "std" else getattr(own, how)()
         return out
 
+    def to(self, device: torch.device) -> Batch:
+        """The tensors that the update reads on `device`."""
+        moved = {name: value.to(device) for name, value in self.aux.items()}
+        return replace(self, mask=self.mask.to(device), turn=self.turn.to(device), aux=moved)
+
     def take(self, rows: torch.Tensor | Sequence[int]) -> Batch:
         """The rows `rows`, same width T."""
         index = torch.as_tensor(rows, dtype=torch.long)
@@ -88,6 +105,7 @@ class Batch:
             reward=self.reward[index],
             correct=self.correct[index],
             terms={name: value[index] for name, value in self.terms.items()},
+            media=[self.media[row] for row in chosen] if self.media else [],
             aux={name: value[index] for name, value in self.aux.items()},
         )
 
@@ -104,6 +122,7 @@ def make_batch(
     reward: Sequence[float],
     correct: Sequence[float],
     terms: dict[str, Sequence[float]] | None = None,
+    media: Sequence[tuple[Medium, ...]] = (),
 ) -> Batch:
     """Rows in the order given."""
     turns = [[piece.turn for piece in r.pieces for _ in range(piece.start, piece.end)] for r in rollouts]
@@ -116,4 +135,5 @@ def make_batch(
         torch.tensor(list(reward), dtype=torch.float64),
         torch.tensor(list(correct), dtype=torch.float64),
         {name: torch.tensor(list(values), dtype=torch.float64) for name, values in (terms or {}).items()},
+        list(media),
     )

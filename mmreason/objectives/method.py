@@ -202,6 +202,8 @@ class Method:
     """Rows whose reward term counts; for others an added term is 0 and a factor 1."""
     combine: ClassVar[Literal["add", "mul", "replace"]] = "add"
     """How the reward term joins: all `replace`, then factors, then weighted sums."""
+    name: str = ""
+    """What the composition calls it; its counters carry it."""
 
     class Settings(Strict):
         """Constants; each field says [published] or [reconstructed: why]."""
@@ -215,7 +217,7 @@ class Method:
 
     def log(self, ctx: Context, key: str, number: float) -> None:
         """Add to this method's counter."""
-        ctx.log(f"method/{type(self).__module__.rpartition('.')[2]}/{key}", number)
+        ctx.log(f"method/{self.name or type(self).__module__.rpartition('.')[2]}/{key}", number)
 
     def state(self) -> dict[str, Any]:
         """JSON-ready state across steps."""

@@ -1,27 +1,55 @@
-"""The clipped surrogate of PPO, as GRPO uses it (arXiv 2402.03300, equation 3)."""
+"""Losses of tokens from ratios, clip bounds and advantages."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
-LOG_RATIO_LIMIT = 20.0
-"""Keeps exp finite where a token's probability collapsed (zoo, 4.3)."""
+from mmreason.objectives.ratio import log_ratio
+
+SurrogateKind = Literal["clip", "cispo"]
+Bound = torch.Tensor | float
 
 
-def log_ratio(logp: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
-    """Clamped difference of log-probabilities, any shape."""
-    return (logp - old).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+def token_loss(
+    kind: SurrogateKind,
+    ratio: torch.Tensor,
+    advantage: torch.Tensor,
+    low: Bound,
+    high: Bound,
+    logp: torch.Tensor,
+    dual_clip: float | None = None,
+) -> torch.Tensor:
+    """Loss of each token [N, T]; ratios are kept within [low, high].
+
+    clip   -min(rho A, clip(rho) A), and with `dual_clip` c at most -c A where A < 0 (arXiv 1912.09729)
+    cispo  -sg(min(rho, high)) A l: no token loses its gradient (MiniMax-M1, arXiv 2506.13585; the lower bound is off)
+    """
+    if kind == "cispo":
+        return -torch.minimum(ratio.detach(), torch.as_tensor(high, device=ratio.device)) * advantage * logp
+    clipped = torch.minimum(torch.maximum(ratio, _as(low, ratio)), _as(high, ratio))
+    loss = -torch.minimum(ratio * advantage, clipped * advantage)
+    if dual_clip is not None:
+        loss = torch.where(advantage < 0, torch.minimum(loss, -dual_clip * advantage), loss)
+    return loss
+
+
+def _as(bound: Bound, like: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(bound, dtype=like.dtype, device=like.device)
+
+
+def cut_tokens(ratio: torch.Tensor, advantage: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
+    """bool [N, T]: tokens whose gradient the clip removed."""
+    return ((advantage > 0) & (ratio > high)) | ((advantage < 0) & (ratio < low))
 
 
 def clipped_surrogate(
     logp: torch.Tensor, old: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per-token loss -min(rho A, clip(rho) A) and the tokens whose gradient the clip removed, both [N, T].
+    """PPO's clip as plain GRPO uses it (arXiv 2402.03300, equation 3): loss of each token and the tokens cut, [N, T].
 
     `advantage` is [N, 1] or [N, T]; `old` carries no gradient.
     """
-    ratio = log_ratio(logp, old).exp()
-    clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
-    loss = -torch.minimum(ratio * advantage, clipped * advantage)
-    cut = ((advantage > 0) & (ratio > 1.0 + clip_high)) | ((advantage < 0) & (ratio < 1.0 - clip_low))
-    return loss, cut
+    ratio, low, high = log_ratio(logp, old).exp(), 1.0 - clip_low, 1.0 + clip_high
+    return token_loss("clip", ratio, advantage, low, high, logp), cut_tokens(ratio, advantage, low, high)

@@ -44,10 +44,6 @@ class Asked:
 
 
 PLAIN = Asked()
-"""Nothing beyond plain answers."""
-
-
-PLAIN = Asked()
 """No wishes."""
 
 

@@ -1,7 +1,10 @@
-"""Which engine samples: transformers on the trained model itself, on a copy of it, or vLLM."""
+"""Which engine samples: transformers on the trained model itself, on a copy of it, vLLM here or on servers."""
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from mmreason.errors import require
 from mmreason.models.codec import Codec
 from mmreason.models.load import load_model
 from mmreason.rollout.engine import TrainingEngine
-from mmreason.rollout.transformers_engine import TransformersEngine
+from mmreason.rollout.transformers_engine import FeatureSource, TransformersEngine
 
 
 class CopyEngine(TransformersEngine):
@@ -29,13 +32,27 @@ class CopyEngine(TransformersEngine):
 
 
 def make_engine(
-    recipe: Recipe, start: str | Path, model: PreTrainedModel, codec: Codec, whole: bool = True
+    recipe: Recipe,
+    start: str | Path,
+    model: PreTrainedModel,
+    codec: Codec,
+    whole: bool = True,
+    *,
+    folder: Path | None = None,
+    features: FeatureSource | None = None,
 ) -> TrainingEngine:
     """The engine that `grpo.engine` names, for RL of `model`, which began as the checkpoint `start`.
 
-    `whole` tells that this process holds every weight of `model`. Raises MissingExtra where vLLM is absent.
+    `whole` tells that this process holds every weight of `model`. `folder` is where weights for servers are written,
+    on a disk that they share (None: a folder of this machine that goes with the process). `features` gives the
+    transformers engine what the trainer's tower has made of media already. Raises MissingExtra where vLLM is absent,
+    UserError where a server is.
     """
     assert recipe.grpo is not None
+    if recipe.grpo.engine == "vllm_server":
+        from mmreason.rollout.vllm_server import VllmServerEngine
+
+        return VllmServerEngine(recipe.grpo.server_urls, codec, folder or _passing_folder())
     if recipe.grpo.engine == "vllm":
         require("vllm", "vllm", "sample with grpo.engine=vllm")
         from mmreason.rollout.vllm_engine import VllmEngine
@@ -43,5 +60,11 @@ def make_engine(
         longest = recipe.data.max_prompt_tokens + recipe.grpo.sampling.max_new_tokens
         return VllmEngine(start, codec, recipe.model.dtype, longest)
     if whole:
-        return TransformersEngine(model, codec)
+        return TransformersEngine(model, codec, features=features)
     return CopyEngine(load_model(start, recipe.model.dtype), codec)
+
+
+def _passing_folder() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="mmreason-weights-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from mmreason.records import Rollout, Sample
-from mmreason.rewards.terms import Terms
+from mmreason.rollout.collect import Collected
 from mmreason.run import processes
 from mmreason.run.files import replacing
 
@@ -32,26 +31,29 @@ SCHEMA = pa.schema(
         ("read", pa.string()),
         ("why", pa.string()),
         ("advantage", pa.float64()),
+        ("kept", pa.bool_()),
+        ("external", pa.bool_()),
+        ("parent", pa.int32()),
+        ("fork", pa.int32()),
+        (
+            "segments",
+            pa.list_(pa.struct([(n, pa.int32()) for n in ("start", "end", "turn")] + [("kind", pa.string())])),
+        ),
     ]
 )
 
 
-def write_rollouts(
-    path: Path,
-    step: int,
-    samples: Sequence[Sample],
-    groups: Sequence[Sequence[Rollout]],
-    terms: Sequence[Sequence[Terms]],
-    advantages: Sequence[Sequence[float]],
-) -> None:
-    """Write one step's rollouts atomically, in the order of groups and answers.
+def write_rollouts(path: Path, step: int, got: Collected, advantage: torch.Tensor) -> None:
+    """Write one step's rollouts atomically, in the order of groups and answers, those left out of training included.
 
-    Every training process brings its share of the groups; the main one joins them into one file.
+    `advantage` float [N] is each row's mean over its loss tokens. Every training process brings its share of the
+    groups; the main one joins them into one file.
     """
+    batch = got.batch
     rows = [
         {
             "step": step,
-            "group": group * processes.size() + processes.rank(),
+            "group": group,
             "sample_id": sample.id,
             "question": sample.question,
             "gold": sample.answer.gold,
@@ -60,16 +62,32 @@ def write_rollouts(
             "logprobs": answer.logprobs,
             "text": answer.text,
             "stop": answer.stop.value,
-            "reward": term.reward,
+            "reward": reward,
             "format": term.format,
             "accuracy": term.accuracy,
             "outcome": term.verdict.outcome.value,
             "read": term.verdict.read,
             "why": term.verdict.why,
-            "advantage": advantage,
+            "advantage": own,
+            "kept": trains,
+            "external": answer.external,
+            "parent": answer.parent,
+            "fork": answer.fork,
+            "segments": [
+                {"start": piece.start, "end": piece.end, "turn": piece.turn, "kind": piece.kind.value}
+                for piece in answer.pieces
+            ],
         }
-        for group, sample in enumerate(samples)
-        for answer, term, advantage in zip(groups[group], terms[group], advantages[group], strict=True)
+        for group, sample, answer, reward, term, own, trains in zip(
+            batch.group.tolist(),
+            batch.samples,
+            batch.rollouts,
+            batch.reward.tolist(),
+            got.terms,
+            advantage.tolist(),
+            torch.isin(batch.group, torch.tensor(got.kept)).tolist(),
+            strict=True,
+        )
     ]
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     if processes.size() == 1:

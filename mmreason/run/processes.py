@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -60,9 +63,31 @@ def largest(value: float) -> float:
     return _reduced(value, "MAX")
 
 
+def smallest(value: float) -> float:
+    """Minimum over all processes."""
+    return _reduced(value, "MIN")
+
+
 def means(values: Mapping[str, float]) -> dict[str, float]:
     """Mean over all processes of each value; exact where all shares are of one size."""
     return {key: total(value) / size() for key, value in values.items()} if size() > 1 else dict(values)
+
+
+def gather(rows: torch.Tensor) -> torch.Tensor:
+    """From this process's float64 [n, K] to the rows of all processes [N, K], in the order of processes."""
+    if size() == 1:
+        return rows
+    import torch
+    import torch.distributed as dist
+
+    counts = [torch.zeros((), dtype=torch.int64) for _ in range(size())]
+    dist.all_gather(counts, torch.tensor(len(rows)))
+    widest = max(int(count) for count in counts)
+    padded = torch.zeros(widest, rows.shape[1], dtype=rows.dtype)
+    padded[: len(rows)] = rows
+    parts = [torch.zeros_like(padded) for _ in range(size())]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 
 def _reduced(value: float, how: str) -> float:

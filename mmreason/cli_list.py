@@ -25,9 +25,13 @@ def _suites() -> Iterator[str]:
 
 
 def _methods() -> Iterator[str]:
+    from mmreason.objectives import catalogue
+
+    yield "flows:"
     for path in sorted((project_dir() / "training").glob("*.py")):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        yield f"{path.stem}  {doc.splitlines()[0] if doc else ''}".rstrip()
+        yield f"  {path.stem}  {doc.splitlines()[0] if doc else ''}".rstrip()
+    yield from catalogue.lines()
 
 
 def _recipe_files() -> list[Path]:

@@ -26,7 +26,7 @@ from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy
-from mmreason.objectives.compose import Composition, compose
+from mmreason.objectives.compose import Composition, check_processes, compose
 from mmreason.objectives.credit import advantages, charge_divergence, loss_weights
 from mmreason.objectives.diagnostics import advantage_metrics, kept_metrics, rollout_metrics
 from mmreason.objectives.diagnostics_update import UpdateSums
@@ -40,7 +40,9 @@ from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
 from mmreason.rollout.collect import Judged, collect, rows_of
 from mmreason.rollout.make import make_engine
+from mmreason.rollout.playing import PlayingEngine
 from mmreason.rollout.record import write_rollouts
+from mmreason.rollout.turns import load_environment
 from mmreason.run import processes
 from mmreason.run.alarms import Alarms
 from mmreason.run.files import write_json
@@ -78,7 +80,11 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     learner = make_learner(policy, grpo.optim, count, folder.checkpoints / "grpo", recipe.launch)
     weights_folder = folder.path / "weights"
     engine = make_engine(recipe, cold, model, codec, learner.whole, folder=weights_folder, features=policy.features)
-    alarms = Alarms()
+    if domain.file.environment is not None:
+        environment = load_environment(domain.file.environment, domain.folder)
+        engine = PlayingEngine(engine, codec, environment, grpo.max_turns)
+    check_processes(composition, learner.whole)
+    alarms = Alarms(grpo.alarms)
     start, updates = learner.resume()
     drawn, values = restore(learner.kept(), composition, reference, alarms)
     metrics = Metrics(folder.metrics, "grpo", start)
@@ -115,7 +121,21 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
                 weights = torch.zeros_like(advantage)
                 weights[rows] = loss_weights(batch.take(rows), grpo, composition, ctx)
                 updates += 1
-                parts.append(update(learner, batch, chosen, advantage, weights, grpo, composition, ctx, updates, sums))
+                parts.append(
+                    update(
+                        learner,
+                        batch,
+                        chosen,
+                        advantage,
+                        weights,
+                        grpo,
+                        composition,
+                        ctx,
+                        updates,
+                        sums,
+                        first=not parts,
+                    )
+                )
                 policy.forget(updated=True)
                 if reference is not None:
                     reference.follow()
@@ -136,7 +156,11 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
                 **advantage_metrics(batch, advantage, total=processes.total, largest=processes.largest),
                 **sums.result(processes.total, processes.largest),
                 **{key: fmean(part[key] for part in parts) for key in parts[0]},
-                **processes.means({**policy.counters(), **ctx.logged}),
+                **processes.means(policy.counters()),
+                **{
+                    name: processes.total(ctx.logged.get(name, 0.0)) / processes.size()
+                    for name in processes.union([*ctx.logged])
+                },
                 "prefills": int(processes.total(engine.prefills - counted[0])),
                 "weight_syncs": engine.syncs - counted[1],
                 "attempts": got.attempts,
@@ -150,7 +174,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
                 learner.save(step, updates, kept, reference.tensors() if reference is not None else None)
             for warning in warnings:
                 print(f"step {step}: {warning}", file=sys.stderr)
-            tick(note=line(values))
+            tick(note=line(values, watch.laps))
 
     metrics.close()
     for tracker in trackers:

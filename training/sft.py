@@ -13,10 +13,10 @@ import torch
 from mmreason.config import Domain, Recipe
 from mmreason.curriculum.sampler import take
 from mmreason.errors import UserError
+from mmreason.groups.head import entropy
 from mmreason.models.base import base_model
 from mmreason.models.codec import Codec
 from mmreason.models.distributed import check_towers, make_learner
-from mmreason.groups.head import entropy
 from mmreason.models.encode import Example, encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy

@@ -51,6 +51,8 @@ class DomainFile(Strict):
     system_prompt: str | None = None
     rewards: list[RewardEntry] = Field(default_factory=list)
     """Empty: accuracy and format as the recipe's grpo.reward says."""
+    environment: str | None = None
+    """'file.py:name' of what answers the model between its turns (rollout/turns.py); None: one turn."""
 
 
 class Domain(Strict):

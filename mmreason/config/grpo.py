@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mmreason.config.parts import Endpoint, Optim, Sampling
 from mmreason.config.schedule import Coefficient
 from mmreason.config.strict import Strict
+from mmreason.run.alarms import AlarmSettings
 
 
 class RewardSettings(Strict):
@@ -84,10 +85,13 @@ class GrpoSettings(Strict):
     """Distinct tokens of whole groups per forward, per process; a larger group stands alone."""
     save_every: int = 1
     engine: Literal["transformers", "vllm", "vllm_server"] = "transformers"
+    max_turns: int = 4
+    """Turns of the model where the domain declares an environment."""
     server_urls: list[str] = Field(default_factory=list)
     """Of running vLLM servers, for engine vllm_server."""
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)
     """Where metrics go besides metrics.jsonl."""
+    alarms: AlarmSettings = AlarmSettings()
 
     @model_validator(mode="after")
     def _together(self) -> GrpoSettings:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from mmreason.config.algorithms import with_algorithm
 from mmreason.config.recipe import Recipe
 from mmreason.config.strict import validate
 from mmreason.errors import UserError, nearest
@@ -87,4 +88,4 @@ def load_recipe(path: Path, profile: str = "cpu", pairs: list[str] | None = None
         values = merge(values, on_real_rows)
     for pair in pairs or []:
         _assign(values, pair)
-    return validate(Recipe, values, f"{path} (profile {profile})")
+    return validate(Recipe, with_algorithm(values), f"{path} (profile {profile})")

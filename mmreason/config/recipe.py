@@ -168,8 +168,16 @@ class LaunchSettings(Strict):
     processes: int = 1
     deepspeed: str | None = None
     """DeepSpeed JSON relative to training/launch/, for accelerate."""
+    fsdp: bool = False
+    """Spread weights, gradients and optimiser over the processes with FSDP2."""
     threads: int | None = None
     """torch CPU threads; fixed so that a resumed run equals an uninterrupted one."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LaunchSettings:
+        if self.fsdp and self.deepspeed is not None:
+            raise ValueError("fsdp and deepspeed both spread the model: set one of them")
+        return self
 
 
 class Recipe(Strict):

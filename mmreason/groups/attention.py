@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import AttentionInterface, PreTrainedModel
@@ -26,6 +26,9 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from mmreason.groups.tree import Node
 from mmreason.models.families import plain
+
+if TYPE_CHECKING:
+    from mmreason.rollout.shared_cache import SharedCache
 
 NAME = "mmreason_tree"
 Way = Literal["split", "flex", "dense"]
@@ -101,6 +104,21 @@ _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
+def attention_with_lse(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention without a causal mask and the log-sum-exp of its scores, [B, H, L, E] and [B, H, L]; CPU, no gradient.
+
+    `mask` is added to the scores.
+    """
+    out, lse = _forward(query, key, value, attn_mask=mask, scale=scale)
+    return out, lse
+
+
 class _SplitAttention(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -155,15 +173,19 @@ def _attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     tree: Layout | None = None,
+    shared: SharedCache | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers calls: tree attention where a layout is passed along, plain SDPA elsewhere."""
+    """What transformers calls: attention in a tree or on a shared cache where one is passed along, else plain SDPA."""
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    if shared is not None:
+        return shared.attend(int(module.layer_idx), query, key, value, scale).transpose(1, 2).contiguous(), None  # type: ignore[arg-type]
     if tree is None:
         made: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return made
-    out = tree_attention(query, key, value, tree, scaling if scaling is not None else query.shape[-1] ** -0.5)
+    out = tree_attention(query, key, value, tree, scale)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -33,7 +33,8 @@ def score(
 ) -> dict[str, torch.Tensor]:
     """`logp` of each target [n] and whatever `extras` ask, from hidden [n, D].
 
-    Logits are divided by `temperature` (one number, or [n]) first; `banned` ids, which the engine never samples, have no probability.
+    Logits are divided by `temperature` (one number, or [n]) first; `banned` ids, which the engine never samples, have
+    no probability.
     """
     wanted = dict(extras or {})
     held = torch.tensor(list(banned), dtype=torch.long, device=hidden.device)

@@ -1,8 +1,8 @@
 """Learners for several processes, with the interface of `learner.Learner`.
 
-`SyncedLearner` sums the gradients of all processes; `zero.ZeroLearner` gives model and optimiser to DeepSpeed. Every
-process takes its share of the batch and divides by the denominator of the whole batch, so that the sum over
-processes is the gradient of one process with the whole batch, whatever the lengths of the rows.
+`SyncedLearner` sums the gradients of all processes; `fsdp.FsdpLearner` spreads the model with FSDP2, `zero.ZeroLearner`
+gives it to DeepSpeed. Every process takes its share of the batch and divides by the denominator of the whole batch, so
+that the sum over processes is the gradient of one process with the whole batch, whatever the lengths of the rows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mmreason.config.recipe import LaunchSettings, Optim
 from mmreason.errors import UserError
 from mmreason.models.codec import Codec
 from mmreason.models.encode import Example
+from mmreason.models.fsdp import FsdpLearner
 from mmreason.models.learner import Learner, Tensors
 from mmreason.models.policy import Policy
 from mmreason.models.zero import ZeroLearner
@@ -34,11 +35,13 @@ def launch_file(launch: LaunchSettings) -> Path | None:
 def make_learner(
     model: Policy | PreTrainedModel, optim: Optim, steps: int, folder: Path, launch: LaunchSettings
 ) -> Learner:
-    """The plain learner for one process, summed gradients for several, ZeRO where the recipe names its JSON."""
+    """ZeRO where the recipe names its JSON; else the plain learner for one process, FSDP2 or summed gradients."""
     file = launch_file(launch)
     if file is not None:
         return ZeroLearner(model, optim, steps, folder, file)
-    kind = SyncedLearner if processes.size() > 1 else Learner
+    if processes.size() == 1:
+        return Learner(model, optim, steps, folder)
+    kind = FsdpLearner if launch.fsdp else SyncedLearner
     return kind(model, optim, steps, folder)
 
 

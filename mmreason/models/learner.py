@@ -6,21 +6,24 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim
+from mmreason.errors import UserError
 from mmreason.models.codec import Codec
 from mmreason.models.load import save_checkpoint
 from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
 from mmreason.run.files import replacing_folder, write_text
 
+T = TypeVar("T")
 Tensors = dict[str, torch.Tensor]
 _STEP = re.compile(r"step_(\d{6})$")
 
@@ -41,6 +44,26 @@ def step_folders(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match.group(1)), path) for match, path in found)
 
 
+def intact(read: Callable[[Path], T], file: Path) -> T:
+    """What `read` makes of a file of a checkpoint; UserError where the file is missing or broken.
+
+    Going on from the checkpoint before is left to the user: done silently, it would throw work away unseen.
+    """
+    try:
+        return read(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"checkpoint file {file} is missing or broken ({error}): delete the folder {file.parent} to go on from the "
+            f"checkpoint before it"
+        ) from error
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """state.json of a checkpoint."""
+    state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return state
+
+
 def save_kept(folder: Path, tensors: Tensors | None) -> None:
     """Tensors of the flow, for example a moving average."""
     if tensors:
@@ -49,9 +72,8 @@ def save_kept(folder: Path, tensors: Tensors | None) -> None:
 
 def load_kept(folder: Path) -> tuple[dict[str, Any], Tensors]:
     """What the flow kept in one checkpoint."""
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / "kept.safetensors") if (folder / "kept.safetensors").is_file() else {}
-    return dict(state.get("kept", {})), tensors
+    state, tensors = intact(read_state, folder / "state.json"), folder / "kept.safetensors"
+    return dict(state.get("kept", {})), intact(load_file, tensors) if tensors.is_file() else {}
 
 
 class Learner:
@@ -112,7 +134,8 @@ class Learner:
             save_file(self._moments(), beside / "optimiser.safetensors")
             write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, "kept": state or {}}))
             save_kept(beside, tensors)
-        for _, old in step_folders(self.folder)[:-2]:
+        half_written = self.folder.glob(".step_*.part")  # by a process that was killed
+        for old in [*half_written, *(path for _, path in step_folders(self.folder)[:-2])]:
             shutil.rmtree(old)
 
     def kept(self) -> tuple[dict[str, Any], Tensors]:
@@ -126,8 +149,8 @@ class Learner:
         if not found:
             return 0, 0
         _, path = found[-1]
-        weights, moments = load_file(path / "weights.safetensors"), load_file(path / "optimiser.safetensors")
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        weights, moments = (intact(load_file, path / f"{name}.safetensors") for name in ("weights", "optimiser"))
+        state = intact(read_state, path / "state.json")
         with torch.no_grad():
             for name, parameter in zip(self.names, self.parameters, strict=True):
                 parameter.copy_(weights[name])

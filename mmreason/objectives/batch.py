@@ -38,22 +38,22 @@ class Batch:
     @property
     def length(self) -> torch.Tensor:
         """int64 [N]: tokens that the model wrote."""
-        return torch.tensor([rollout.num_model_tokens for rollout in self.rollouts])
+        return torch.tensor([rollout.num_model_tokens for rollout in self.rollouts], dtype=torch.long)
 
     @property
     def truncated(self) -> torch.Tensor:
         """bool [N]: cut by the token limit; not those ended by an environment or on purpose."""
-        return torch.tensor([rollout.stop is Stop.LENGTH for rollout in self.rollouts])
+        return torch.tensor([rollout.stop is Stop.LENGTH for rollout in self.rollouts], dtype=torch.bool)
 
     @property
     def external(self) -> torch.Tensor:
         """bool [N]: rows that the policy did not sample."""
-        return torch.tensor([rollout.external for rollout in self.rollouts])
+        return torch.tensor([rollout.external for rollout in self.rollouts], dtype=torch.bool)
 
     @property
     def sub_group(self) -> torch.Tensor:
         """int64 [N], -1 for none."""
-        return torch.tensor([rollout.sub_group for rollout in self.rollouts])
+        return torch.tensor([rollout.sub_group for rollout in self.rollouts], dtype=torch.long)
 
     def temperatures(self, usual: float) -> float | torch.Tensor:
         """`usual`, or float64 [N, T] where the engine changed the temperature of single tokens."""
@@ -67,7 +67,8 @@ class Batch:
     @property
     def logp_roll(self) -> torch.Tensor:
         """float64 [N, T]: the engine's log-probabilities; 0 where it wrote nothing."""
-        return pad([torch.tensor(rollout.logprobs, dtype=torch.float64) for rollout in self.rollouts])
+        made = pad([torch.tensor(rollout.logprobs, dtype=torch.float64) for rollout in self.rollouts])
+        return torch.nn.functional.pad(made, (0, self.mask.shape[1] - made.shape[1]))
 
     def numbers(self) -> list[int]:
         """Group numbers in order of first appearance."""

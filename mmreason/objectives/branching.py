@@ -64,11 +64,11 @@ def own_part(rollout: Rollout) -> Rollout:
     """A branch whose shared beginning carries no loss.
 
     The policy wrote it, but its parent trains it already: with it in the loss of n branches it would be learnt
-    n + 1 times, with advantages that belong to other endings. It is marked HINT, context that is not trained.
+    n + 1 times, with advantages that belong to other endings. It is marked SHARED, context that another row trains.
     """
     pieces: list[Segment] = []
     for piece in rollout.pieces:
-        shared = SegmentKind.HINT if piece.kind.trained else piece.kind
+        shared = SegmentKind.SHARED if piece.kind.trained else piece.kind
         middle = min(max(rollout.fork, piece.start), piece.end)
         parts = (replace(piece, end=middle, kind=shared), replace(piece, start=middle))
         pieces += [part for part in parts if part.start < part.end]

@@ -1,6 +1,6 @@
 """What `mmreason list methods` and docs/methods.md show: read from the code, so that neither can be out of date.
 
-    python -m mmreason.objectives.catalogue > docs/methods.md
+python -m mmreason.objectives.catalogue > docs/methods.md
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from mmreason.config.algorithms import list_algorithms, read_algorithm, summary
 from mmreason.objectives.compose import known_methods, method_class
 from mmreason.objectives.conflicts import CONFLICTS
-from mmreason.objectives.method import hooks_of
+from mmreason.objectives.method import SINGLE, hooks_of
 
 PUBLISHED = """
 lite_ppo 2, reseek 3, light_if 5, siren 7, ettrl 9, epo 10, igpo 11, verl 13, hicra 14, ruscarl 17, ampo 19, ghpo 20,
 canon 21, dars 22, think_rm 25, seele 26, ikea 28, expa_earl 29, rule_reasoner 30, rover 33, deepsearch 38,
 grpo_tcr 39, spear 40, oreal 41, lp_reg 42, rlpr 43, cure 44, clpo 46, dler 47, steer 49, hapo 50, rep_exp 52,
 p_grpo 53, clip_cov 54, kl_cov 54, rlp 55, forking_tokens 56, arpo 57, siri 58, r_horizon 59, latr 60, thr 61,
-archer 62, laser_d 64, libra 66, ctrls 67, rex_rag 71, pear 73, zero_search 76, risk_po 77, rlsp 80, in_forage 81,
+archer 62, laser_d 64, libra 66, ctrls 67, rex_rag 71, pear 73, zero_search 76, riskpo 77, rlsp 80, in_forage 81,
 mrt 82, astro 83, empo 86, spct 88, aepo 90, t_ppo 92, bro_rl 93, open_rs 94, e_grpo 97, oreo 101, hbpo 103, urpo 105,
 ai_search_planner 106, rl_plus 107, critique_grpo 108
 """
@@ -89,15 +89,15 @@ grpo:
   overlong_buffer: 512
   methods:
     - forking_tokens           # a name: the authors' constants
-    - hicra: {alpha: 0.1, from: 20, until: 200}    # settings; `from` and `until` bound a phase in steps, both included
-    - rewards.py:Brevity: {target: 100}            # a class of your own in the domain's folder
+    - hicra: {alpha: 0.1, from: 20, until: 200}   # settings; `from` and `until` bound a phase in steps, both included
+    - rewards.py:Brevity: {target: 100}           # a class of your own in the domain's folder
 ```
 
 A method is one file with one class, which overrides the hooks it uses (`mmreason/objectives/method.py` has their order
 and what each is given). Its constants are its `Settings`, each marked as published or reconstructed; its counters reach
-`metrics.jsonl` as `method/<name>/<counter>`. A hook of which there can only be one (single below) belongs to one
-method a step. Provenance: published (formula read in paper, released code or a digest), reconstructed (formula not
-seen), mixed.
+`metrics.jsonl` as `method/<name>/<counter>`. Two methods that share a hook marked * below, two that put a reward of
+their own in the recipe's place, and one method twice are refused where their phases meet. Provenance: published
+(formula read in paper, released code or a digest), reconstructed (formula not seen), mixed.
 """
 
 
@@ -118,7 +118,8 @@ def _base() -> Iterator[str]:
 def _methods() -> Iterator[str]:
     yield "| method | what changes | hooks | needs | provenance | source |\n|---|---|---|---|---|---|"
     for e in entries():
-        yield f"| `{e.name}` | {e.line} | {', '.join(e.hooks)} | {', '.join(e.needs)} | {e.provenance} | {e.source} |"
+        hooks = ", ".join(f"{hook}*" if hook in SINGLE else hook for hook in e.hooks)
+        yield f"| `{e.name}` | {e.line} | {hooks} | {', '.join(e.needs)} | {e.provenance} | {e.source} |"
 
 
 def _conflicts() -> Iterator[str]:

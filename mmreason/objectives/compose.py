@@ -20,6 +20,7 @@ from mmreason.errors import UserError, nearest
 from mmreason.objectives import conflicts, methods
 from mmreason.objectives.method import SINGLE, Method, Need, Trait, hooks_of
 from mmreason.project import load_ref
+from mmreason.run import processes
 
 PHASE = ("from", "until")
 """Keys among a method's settings that bound its phase."""
@@ -68,7 +69,11 @@ class Composition:
 
     def all(self, hook: str, step: int) -> list[Method]:
         """The methods that have the hook, in the recipe's order."""
-        return [each.method for each in self.on(step) if hook in self._hooks[each.name]]
+        return [each.method for each in self.having(hook, step)]
+
+    def having(self, hook: str, step: int) -> list[Active]:
+        """The same with their names."""
+        return [each for each in self.on(step) if hook in self._hooks[each.name]]
 
     def needs(self, step: int) -> frozenset[Need]:
         """What some method of this step asks for."""
@@ -96,8 +101,8 @@ class Composition:
     def _refuse_shared(self, step: int) -> None:
         on = self.on(step)
         for hook in sorted(SINGLE):
-            _at_most_one([each.name for each in on if hook in self._hooks[each.name]], f"have the hook {hook!r}", step)
-        replacing = [each for each in on if "reward" in self._hooks[each.name] and each.method.combine == "replace"]
+            _at_most_one([each.name for each in self.having(hook, step)], f"have the hook {hook!r}", step)
+        replacing = [each for each in self.having("reward", step) if each.method.combine == "replace"]
         for gate in ("if_ok", "if_wrong"):
             names = [each.name for each in replacing if each.method.gate in ("always", gate)]
             _at_most_one(names, "put a reward of their own in place of the recipe's", step)
@@ -189,3 +194,23 @@ def method_class(ref: str, folder: Path | None = None) -> type[Method]:
     kinds = [kind for kind in own if issubclass(kind, Method) and not kind.__name__.startswith("_")]
     assert len(kinds) == 1, f"{module.__name__} holds {len(kinds)} methods, expected one"
     return kinds[0]
+
+
+def check_processes(composition: Composition, whole: bool) -> None:
+    """Refuse in several processes what would not give the numbers of one, or would hang. Raises UserError.
+
+    `whole` tells that every process holds the whole model, so that it may forward as often as it likes.
+    """
+    if processes.size() == 1:
+        return
+    for each in composition.active:
+        if type(each.method).state is not Method.state:
+            raise UserError(
+                f"method {each.name} keeps statistics of the answers it sees, and each of {processes.size()} processes "
+                f"sees its own share: set launch.processes=1, or leave it out"
+            )
+        if not whole and (Need.SCORE in each.method.needs or "roll" in hooks_of(each.method)):
+            raise UserError(
+                f"method {each.name} forwards the model as often as its groups need, and under ZeRO-3 or FSDP all "
+                f"processes must forward together: use launch.deepspeed=zero2.json, or leave it out"
+            )

@@ -61,12 +61,17 @@ def _and(names: Sequence[str]) -> str:
 
 def _deviation(on: Sequence[Active], grpo: GrpoSettings) -> str | None:
     shaping = _with(on, Trait.SHAPES_REWARD)
-    if not shaping or grpo.advantage != "group" or _hooked(on, "estimate"):
+    if not shaping:
+        return None
+    why = "a bonus of 0.02 becomes an advantage of 1 where all answers are right"
+    dividing = [name for name in _with(on, Trait.TOKEN_MEANS) if name in _hooked(on, "estimate")]
+    if dividing:
+        return f"{dividing[0]} divides what {_and(shaping)} adds by the group's deviation: {why}; drop one of them"
+    if grpo.advantage != "group" or _hooked(on, "estimate"):
         return None
     return (
-        f"{_and(shaping)} adds a small term to the reward, and grpo.advantage=group divides by the group's deviation, "
-        "which makes a bonus of 0.02 an advantage of 1 where all answers are right; set grpo.advantage to centred, "
-        "batch or lite"
+        f"grpo.advantage=group divides what {_and(shaping)} adds to the reward by the group's deviation: {why}; set "
+        "grpo.advantage to centred, batch or lite"
     )
 
 

@@ -38,8 +38,13 @@ def advantages(batch: Batch, grpo: GrpoSettings, composition: Composition, ctx: 
     own = [rollout.extras.get("advantage") for rollout in batch.rollouts]
     counted = masked_overlong(batch, grpo) & torch.tensor([given is None for given in own])
     method = composition.one("estimate", ctx.step)
-    made = method.estimate(batch, ctx) if method is not None else estimate(batch, grpo.advantage, counted)
-    spread = made if made.dim() == 2 else made.unsqueeze(1).expand(batch.mask.shape)
+    if method is None:
+        spread = estimate(batch, grpo.advantage, counted).unsqueeze(1).expand(batch.mask.shape)
+    else:
+        rows = counted.nonzero().squeeze(-1)
+        made = method.estimate(batch.take(rows), ctx)
+        spread = torch.zeros(batch.mask.shape, dtype=torch.float64)
+        spread[rows] = made if made.dim() == 2 else made.unsqueeze(1).expand(len(rows), spread.shape[1])
     spread = torch.where(batch.mask, spread, 0.0)
     for row, given in enumerate(own):
         if given is not None:
@@ -51,9 +56,10 @@ def advantages(batch: Batch, grpo: GrpoSettings, composition: Composition, ctx: 
 
 def loss_weights(batch: Batch, grpo: GrpoSettings, composition: Composition, ctx: Context) -> torch.Tensor:
     """float64 [N, T]: a token's weight in the loss of one update, whose rows `batch` holds."""
+    mask = batch.mask & masked_overlong(batch, grpo).unsqueeze(1)
     method = composition.one("weigh", ctx.step)
     if method is not None:
-        return method.weigh(batch, ctx)
-    mask = batch.mask & masked_overlong(batch, grpo).unsqueeze(1)
-    weights = token_weights(mask, grpo.loss_mean, batch.group, ctx.sampling.max_new_tokens, processes.total)
+        weights = torch.where(mask, method.weigh(batch, ctx), 0.0)
+    else:
+        weights = token_weights(mask, grpo.loss_mean, batch.group, ctx.sampling.max_new_tokens, processes.total)
     return weights * shared_prefix_weights(batch, grpo.shared_prefix)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from mmreason.objectives.batch import Batch
-from mmreason.objectives.diagnostics import check_finite
+from mmreason.objectives.diagnostics_rows import check_finite
 from mmreason.objectives.kl import k3
 from mmreason.objectives.method import Forward, Ratio
 from mmreason.objectives.ratio import log_ratio

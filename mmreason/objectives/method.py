@@ -60,6 +60,8 @@ class Need(StrEnum):
     """`batch.aux["entropy_old"]`, entropies before the update in nats [N, T]; LOGP_OLD with it."""
     ENTROPY_ROLL = "entropy_roll"
     """`Rollout.entropies` of sampled tokens."""
+    SCORE = "score"
+    """`Context.score`, at moments that differ between processes."""
     LOGP_REF = "logp_ref"
     """`batch.aux["logp_ref"]` under the reference policy [N, T]."""
 

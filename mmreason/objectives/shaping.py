@@ -29,7 +29,7 @@ def shape_rewards(batch: Batch, composition: Composition, grpo: GrpoSettings, ct
     Raises UserError naming method and sample where a reward is missing, not finite, or of another length or type.
     """
     reward = _checked(batch.reward, "the recipe's reward", batch)
-    on = [each for each in composition.on(ctx.step) if each.method in composition.all("reward", ctx.step)]
+    on = composition.having("reward", ctx.step)
     terms = {each.name: _checked(each.method.reward(batch, ctx), f"method {each.name}", batch) for each in on}
     for each in _in_order(on):
         term = terms[each.name]
@@ -110,15 +110,14 @@ def keep_groups(batch: Batch, composition: Composition, grpo: GrpoSettings, ctx:
     """
     numbers = batch.numbers()
     kept = {number for number in numbers if grpo.dynamic_sampling == 0 or _mixed(batch, number, grpo)}
-    for each in composition.on(ctx.step):
-        if each.method in composition.all("select", ctx.step):
-            chosen = set(each.method.select(batch, ctx))
-            if not chosen <= set(numbers):
-                raise UserError(
-                    f"method {each.name} keeps the groups {sorted(chosen - set(numbers))}, which this step does not "
-                    f"have: `select` gives numbers out of {numbers}"
-                )
-            kept &= chosen
+    for each in composition.having("select", ctx.step):
+        chosen = set(each.method.select(batch, ctx))
+        if not chosen <= set(numbers):
+            raise UserError(
+                f"method {each.name} keeps the groups {sorted(chosen - set(numbers))}, which this step does not have: "
+                f"`select` gives numbers out of {numbers}"
+            )
+        kept &= chosen
     return [number for number in numbers if number in kept]
 
 

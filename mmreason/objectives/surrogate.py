@@ -27,7 +27,7 @@ def token_loss(
     cispo  -sg(min(rho, high)) A l: no token loses its gradient (MiniMax-M1, arXiv 2506.13585; the lower bound is off)
     """
     if kind == "cispo":
-        return -torch.minimum(ratio.detach(), torch.as_tensor(high, device=ratio.device)) * advantage * logp
+        return -torch.minimum(ratio.detach(), _as(high, ratio)) * advantage * logp
     clipped = torch.minimum(torch.maximum(ratio, _as(low, ratio)), _as(high, ratio))
     loss = -torch.minimum(ratio * advantage, clipped * advantage)
     if dual_clip is not None:

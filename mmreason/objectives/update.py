@@ -79,15 +79,20 @@ def update(
     ctx: Context,
     number: int,
     sums: UpdateSums | None = None,
+    *,
+    first: bool = False,
 ) -> dict[str, float]:
-    """One optimiser update on the rows of `grown`; `advantage` and `weights` are float64 [N, T] of the whole batch."""
+    """One optimiser update on the rows of `grown`; `advantage` and `weights` are float64 [N, T] of the whole batch.
+
+    `first` marks the first update of a step, whose ratios must be 1.
+    """
     parts = by_tokens([one.tree for one in grown], grpo.micro_tokens)
     loss_sum = 0.0
     for index, part in enumerate(parts):
         chosen = [grown[place] for place in part]
         rows = [row for one in chosen for row in one.rows]
         tokens, scalar = micro_loss(
-            learner.model, batch, chosen, advantage[rows], weights[rows], grpo, composition, ctx, sums
+            learner.model, batch, chosen, advantage[rows], weights[rows], grpo, composition, ctx, sums, first=first
         )
         loss = tokens + scalar / len(parts)
         learner.backward(loss, last=index + 1 == len(parts))
@@ -105,6 +110,8 @@ def micro_loss(
     composition: Composition,
     ctx: Context,
     sums: UpdateSums | None = None,
+    *,
+    first: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(weighted sum of token losses, scalars of regularisers) of one micro-batch, both with gradient."""
     methods = {hook: composition.one(hook, ctx.step) for hook in ("ratio", "surrogate", "external")}
@@ -153,7 +160,7 @@ def micro_loss(
     if sums is not None:
         final = torch.where(keep, weight * gap, 0.0) * weights
         reference = micro.aux.get("logp_ref")
-        sums.add(tokens_of(micro, fw, advantage, reference, final, gap))
+        sums.add(tokens_of(micro, fw, advantage, reference, final, gap), first)
     return (loss * weights).sum(), scalar
 
 

@@ -34,6 +34,8 @@ class SegmentKind(StrEnum):
     """Text that a rollout stage put in; never trained."""
     HINT = "hint"
     """A piece of a reference solution in the answer's place; never trained."""
+    SHARED = "shared"
+    """The policy's own text that a branch took over and another row trains; counts as length."""
     TEACHER = "teacher"
     """Another model's answer; trained as external data."""
 
@@ -64,7 +66,7 @@ class Rollout:
     """Engine log-probability of each id at the sampling temperature, before top-p cuts; 0 where the policy did not
     write it."""
     text: str
-    """Decoded without special tokens."""
+    """Decoded without special tokens; of an answer with tool turns, without what the tools wrote."""
     stop: Stop
     segments: tuple[Segment, ...] = ()
     """In order, covering `ids`; empty means one MODEL segment."""
@@ -97,4 +99,5 @@ class Rollout:
     @property
     def num_model_tokens(self) -> int:
         """Length as penalties and statistics count it: without tool and injected text."""
-        return sum(piece.end - piece.start for piece in self.pieces if piece.kind.trained)
+        own = (SegmentKind.MODEL, SegmentKind.SHARED, SegmentKind.TEACHER)
+        return sum(piece.end - piece.start for piece in self.pieces if piece.kind in own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,13 +13,15 @@ from mmreason.errors import UserError
 from mmreason.models.encode import Example
 from mmreason.objectives.batch import Batch, make_batch
 from mmreason.objectives.compose import Composition
-from mmreason.objectives.method import Context, Group
+from mmreason.objectives.method import Context, Group, Trait
 from mmreason.objectives.shaping import keep_groups, shape_rewards
 from mmreason.records import Rollout, Sample, Unread
 from mmreason.rewards.terms import Terms
 from mmreason.rollout.stages import sample_groups
 from mmreason.run import processes
 
+SEED_STRIDE = 500_009
+"""Between the attempts of a step, so that none repeats the chances of another."""
 JudgeOne = Callable[[Rollout, Sample], Terms]
 
 
@@ -61,6 +63,7 @@ def collect(
     """
     want = grpo.prompts // processes.size()
     groups: list[Group] = []
+    replayed = [group for method in composition.all("draw", ctx.step) for group in method.draw(ctx)]
     batch: Batch | None = None
     terms: list[Terms] = []
     kept: list[int] = []
@@ -69,10 +72,11 @@ def collect(
         examples, drawn = draw_prompts(pool, drawn, seed, grpo.prompts, composition, ctx)
         first = attempts * grpo.prompts + processes.rank()
         numbers = range(first, first + grpo.prompts, processes.size())
-        groups += sample_groups(examples, list(numbers), composition, ctx)
+        again = replace(ctx, seed=ctx.seed + attempts * SEED_STRIDE)
+        groups += sample_groups(examples, list(numbers), composition, again)
         attempts += 1
-        every = groups + [group for method in composition.all("draw", ctx.step) for group in method.draw(ctx)]
-        batch, terms = scored(every, ctx)
+        labelled = Trait.UNLABELLED not in composition.traits(ctx.step)
+        batch, terms = scored([*groups, *replayed], ctx, labelled)
         batch = shape_rewards(batch, composition, grpo, ctx)
         kept = keep_groups(batch, composition, grpo, ctx)
     assert batch is not None
@@ -82,7 +86,9 @@ def collect(
             f"right or all wrong; raise grpo.dynamic_sampling, or give easier or harder prompts"
         )
     if grpo.dynamic_sampling:
-        kept = kept[: min(want, int(processes.smallest(len(kept))) or want)]
+        fresh = {group.number for group in groups}
+        surplus = [number for number in kept if number in fresh][want:]
+        kept = [number for number in kept if number not in surplus]
     return Collected(batch, terms, kept, drawn, attempts)
 
 
@@ -95,13 +101,16 @@ def draw_prompts(
     return list(processes.share([pool[index] for index in order])), drawn + count
 
 
-def scored(groups: Sequence[Group], ctx: Context) -> tuple[Batch, list[Terms]]:
-    """One row a rollout with its terms. Raises UserError naming a prompt whose gold no grader reads."""
+def scored(groups: Sequence[Group], ctx: Context, labelled: bool = True) -> tuple[Batch, list[Terms]]:
+    """One row a rollout with its terms.
+
+    Raises UserError naming a prompt whose gold no grader reads, unless a method rewards without labels.
+    """
     assert ctx.judge is not None
     rows = [(group, rollout) for group in groups for rollout in group.rollouts]
     terms = [ctx.judge(rollout, group.sample) for group, rollout in rows]
     for (group, _), term in zip(rows, terms, strict=True):
-        if term.verdict.unread is Unread.GOLD:
+        if term.verdict.unread is Unread.GOLD and labelled:
             raise UserError(f"RL prompt {group.sample.id} has a gold answer no grader reads: build the data again")
     parts = {name: [term.parts.get(name, 0.0) for term in terms] for name in terms[0].parts}
     batch = make_batch(

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from mmreason.rollout.draw import Drawn
 from mmreason.rollout.engine import Asked
+from mmreason.rollout.shared_cache import SharedCache
 
 
 @dataclass(slots=True)
@@ -19,21 +20,28 @@ class Held:
     """Rows that are being decoded."""
 
     logits: torch.Tensor  # [N, V]
-    cache: DynamicCache
+    cache: DynamicCache | SharedCache
     attention: torch.Tensor  # bool [N, L]
     position: torch.Tensor  # [N, 1] or [A, N, 1]: of the last token
 
     def take(self, index: torch.Tensor) -> Held:
         """Rows `index`; the cache is changed in place."""
-        self.cache.batch_select_indices(index)
+        if isinstance(self.cache, SharedCache):
+            self.cache.take(index)
+        else:
+            self.cache.batch_select_indices(index)
         return Held(self.logits[index], self.cache, self.attention[index], self.position[..., index, :])
 
     def repeat(self, n: int) -> Held:
-        """Each row `n` times; the cache is changed in place."""
-        if n > 1:
+        """Each row `n` times. On a CPU the rows of a context share its keys; elsewhere the cache is repeated."""
+        assert isinstance(self.cache, DynamicCache)
+        cache: DynamicCache | SharedCache = self.cache
+        if n > 1 and self.logits.device.type == "cpu":
+            cache = SharedCache(self.cache, self.attention, n)
+        elif n > 1:
             self.cache.batch_repeat_interleave(n)
         parts = self.logits.repeat_interleave(n, 0), self.attention.repeat_interleave(n, 0)
-        return Held(parts[0], self.cache, parts[1], self.position.repeat_interleave(n, -2))
+        return Held(parts[0], cache, parts[1], self.position.repeat_interleave(n, -2))
 
 
 @dataclass(slots=True)

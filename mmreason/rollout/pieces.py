@@ -82,8 +82,8 @@ def written(rollout: Rollout, codec: Codec) -> str:
 
 
 def _values(rollout: Rollout, held: list[float] | None) -> list[float]:
-    """One value a token; 1 where nothing is known, which leaves a temperature as it is."""
-    return list(held) if held is not None else [1.0] * len(rollout.ids)
+    """One value a token; 0 where nothing is known, which stands for the sampling's own temperature."""
+    return list(held) if held is not None else [0.0] * len(rollout.ids)
 
 
 def _merged(pieces: Sequence[Segment]) -> tuple[Segment, ...]:

@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
+from mmreason.groups.attention import use_tree_attention
 from mmreason.models.codec import Codec, Encoded
 from mmreason.models.families import Features, family_of, plain
 from mmreason.models.load import load_model
@@ -24,6 +25,7 @@ from mmreason.rollout.draw import draw
 from mmreason.rollout.engine import PLAIN, Asked, Request
 from mmreason.rollout.held import Held, Written, last_position, write
 from mmreason.rollout.pieces import media_spans
+from mmreason.rollout.shared_cache import SharedCache
 from mmreason.run.processes import rank
 
 FeatureSource = Callable[[Sequence[Medium]], list[Features]]
@@ -41,6 +43,7 @@ class TransformersEngine:
     def __init__(
         self, model: PreTrainedModel, codec: Codec, batch: int = 128, features: FeatureSource | None = None
     ) -> None:
+        use_tree_attention(model)
         self.model = model
         self.codec = codec
         self.batch = batch
@@ -169,17 +172,16 @@ class TransformersEngine:
         ids: torch.Tensor,
         attention: torch.Tensor,
         positions: torch.Tensor,
-        cache: DynamicCache,
+        cache: DynamicCache | SharedCache,
         media: Sequence[Medium] = (),
     ) -> torch.Tensor:
         """Logits [N, V] after the last column of ids [N, L]; `attention` covers what the cache holds too."""
         family = family_of(self.model)
+        held: dict[str, Any] = {"attention_mask": attention, "past_key_values": cache, "use_cache": True}
+        if isinstance(cache, SharedCache):
+            held = {"attention_mask": attention.new_zeros(1, 1, 1, 1), "use_cache": False, "shared": cache}
         hidden = family.decoder(self.model)(
-            **family.embed(self.model, ids, self._features(media)),
-            attention_mask=attention,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
+            **family.embed(self.model, ids, self._features(media)), position_ids=positions, **held
         ).last_hidden_state[:, -1:]
         logits: torch.Tensor = plain(self.model).get_output_embeddings()(hidden)
         return logits[:, -1]

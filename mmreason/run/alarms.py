@@ -126,15 +126,16 @@ def _gap(values: Mapping[str, Any], past: Past, s: AlarmSettings) -> str:
 
 def _length_hacking(values: Mapping[str, Any], past: Past, s: AlarmSettings) -> str:
     ratios, right = past["len/ratio"], past["accuracy"]
-    if min(len(ratios), len(right)) < max(s.least, s.window):
+    if min(len(ratios), len(right)) < s.window:
         return ""
     half = s.window // 2
-    rise = fmean(ratios[-half:]) / fmean(ratios[:-half]) - 1.0
+    older, newer = fmean(ratios[:-half]), fmean(ratios[-half:])
     fall = fmean(right[:-half]) - fmean(right[-half:])
-    if rise < s.length_rise or fall < s.accuracy_fall:
+    if newer < (1.0 + s.length_rise) * older or fall < s.accuracy_fall:
         return ""
     return (
-        f"wrong answers grew by {rise:.0%} against right ones while accuracy fell by {fall:.3f} (loss_mean constant?)"
+        f"wrong answers went from {older:.2f} to {newer:.2f} times the length of right ones while accuracy fell by "
+        f"{fall:.3f} (read the rollouts, or set grpo.loss_mean to constant)"
     )
 
 

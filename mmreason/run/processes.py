@@ -90,6 +90,17 @@ def gather(rows: torch.Tensor) -> torch.Tensor:
     return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 
+def union(names: Sequence[str]) -> list[str]:
+    """All names that any process has, sorted: what is reduced name by name must be the same everywhere."""
+    if size() == 1:
+        return sorted(names)
+    import torch
+
+    data = "\n".join(["", *names]).encode()
+    rows = gather(torch.tensor([[float(byte)] for byte in data], dtype=torch.float64).reshape(-1, 1))
+    return sorted({name for name in bytes(int(value) for value in rows[:, 0]).decode().split("\n") if name})
+
+
 def _reduced(value: float, how: str) -> float:
     if size() == 1:
         return value

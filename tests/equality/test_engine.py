@@ -9,8 +9,13 @@ import torch
 
 from mmreason.config.recipe import Sampling
 from mmreason.models.codec import Encoded
+from mmreason.models.families import family_of
+from mmreason.models.medium import Medium
 from mmreason.models.rows import make_rows, response_logprobs
+from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
 from mmreason.records import Rollout, Stop
+from mmreason.rollout.engine import Asked, Request
+from mmreason.rollout.pieces import cut, join
 from mmreason.rollout.transformers_engine import TransformersEngine
 
 if TYPE_CHECKING:
@@ -116,3 +121,104 @@ def test_the_training_mode_comes_back(setup: Setup) -> None:
     engine(setup).generate(setup.samples[:1], GREEDY)
     assert setup.model.training
     setup.model.eval()
+
+
+def fresh(setup: Setup) -> list[Request]:
+    return [Request(sample, setup.codec.encode(sample)) for sample in setup.samples]
+
+
+def test_extending_nothing_is_generating(setup: Setup) -> None:
+    sampling = Sampling(max_new_tokens=8)
+    generated = engine(setup).generate(setup.samples, sampling, n=3, seed=1)
+    assert engine(setup).extend(fresh(setup), sampling, n=3, seed=1) == generated
+
+
+@pytest.mark.parametrize("batch", [2, 128])
+def test_a_greedy_continuation_is_the_uninterrupted_answer(setup: Setup, batch: int) -> None:
+    """From every third place of every answer at once: one prefill a prompt, whatever was begun after it."""
+    with setup.raised({setup.codec.eos_id: 3.0}):
+        wholes = [group[0] for group in engine(setup).generate(setup.samples, GREEDY)]
+        places = [(index, at) for index, whole in enumerate(wholes) for at in range(0, len(whole.ids), 3)]
+        requests = [
+            Request(request.sample, request.prompt, wholes[index].ids[:at])
+            for index, at in places
+            for request in fresh(setup)[index : index + 1]
+        ]
+        made = engine(setup, batch)
+        found = [group[0] for group in made.extend(requests, GREEDY)]
+    assert len(places) > 2 * len(wholes)
+    if batch == 128:
+        assert made.prefills == len(wholes)
+    for (index, at), more in zip(places, found, strict=True):
+        whole = wholes[index]
+        assert (more.prompt_ids, more.ids[: len(whole.ids) - at]) == (whole.prompt_ids, whole.ids[at:])
+        assert more.logprobs[: len(whole.ids) - at] == pytest.approx(whole.logprobs[at:], abs=1e-11)
+        if whole.stop is Stop.EOS:
+            joined = join(cut(whole, at, setup.codec), more, setup.codec)
+            assert (joined.ids, joined.text, joined.stop) == (whole.ids, whole.text, whole.stop)
+
+
+def shown(setup: Setup) -> list[tuple[tuple[int, ...], tuple[Medium, ...]]]:
+    """Begun answers with a picture and a clip inside, as a tool returns them; the clip in runs for Qwen3-VL."""
+    merge, tokens = setup.codec.merge, setup.codec.tokenizer.get_vocab()
+    generator = torch.Generator().manual_seed(3)
+    media = [
+        Medium(torch.randn(t * h * w, 1176, generator=generator, dtype=torch.float64), (t, h, w), kind, 0.5)
+        for (t, h, w), kind in (((1, 4, 6), "image"), ((2, 4, 4), "video"))
+    ]
+    words = tuple(setup.codec.tokenizer.encode("rent 4", add_special_tokens=False))
+
+    def run(pad: str, count: int) -> tuple[int, ...]:
+        return tokens[VISION_START], *[tokens[pad]] * count, tokens[VISION_END]
+
+    picture = run(IMAGE_PAD, media[0].num_tokens(merge))
+    parts = 2 if setup.model.config.model_type == "qwen3_vl" else 1
+    clip = (*run(VIDEO_PAD, media[1].num_tokens(merge) // parts), *words) * parts
+    return [
+        ((*words, *picture), (media[0],)),
+        ((*words, *picture, *words, *clip), tuple(media)),
+        (clip, (media[1],)),
+        (words, ()),
+    ]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_media_in_what_is_begun_are_seen_as_the_trainer_sees_them(setup: Setup, given: bool) -> None:
+    """Positions, features and masks of prompt, begun answer and continuation; with features given no tower runs."""
+    if not setup.codec.images:
+        pytest.skip("reads text only")
+    family, sampling = family_of(setup.model), Sampling(max_new_tokens=6, temperature=0.8)
+    requests = [Request(request.sample, request.prompt, *part) for request in fresh(setup)[:3] for part in shown(setup)]
+    made = TransformersEngine(
+        setup.model, setup.codec, features=(lambda media: family.features(setup.model, media)) if given else None
+    )
+    groups = made.extend(requests, sampling, n=2, seed=4, asked=Asked(entropies=True))
+    assert (made.vision_passes > 0) is not given
+    assert made.prefills == 3
+    for request, group in zip(requests, groups, strict=True):
+        media = (*request.prompt.media, *request.media)
+        context = Encoded([*request.prompt.ids, *request.begun], media)
+        rows = make_rows([context] * 2, [answer.ids for answer in group], setup.codec.pad_id, setup.model.device)
+        with torch.no_grad():
+            logp, entropy = response_logprobs(setup.model, rows, 0.8, setup.codec.visual_ids)
+        for row, answer in enumerate(group):
+            assert answer.logprobs == pytest.approx(logp[row, : len(answer.ids)].tolist(), abs=1e-10)
+            assert answer.entropies == pytest.approx(entropy[row, : len(answer.ids)].tolist(), abs=1e-9)
+
+
+def test_one_prompt_asked_for_twice_is_forwarded_once(setup: Setup) -> None:
+    requests = fresh(setup) * 2
+    made = engine(setup)
+    groups = made.extend(requests, GREEDY)
+    assert made.prefills == len(setup.samples)
+    half = len(setup.samples)
+    for one, same in zip(groups[:half], groups[half:], strict=True):
+        assert one[0].ids == same[0].ids
+
+
+def test_each_content_goes_through_the_tower_once_a_batch(setup: Setup) -> None:
+    if not setup.codec.images:
+        pytest.skip("reads text only")
+    made = engine(setup)
+    made.generate(setup.samples, GREEDY)  # the last row shows three pictures, two of which stand in other rows
+    assert made.vision_passes == 3

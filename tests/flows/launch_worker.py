@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,7 +12,16 @@ from mmreason.cli_job import Job, resolve
 from mmreason.models.codec import Codec
 from mmreason.models.distributed import make_learner
 from mmreason.models.load import load_model
+from mmreason.models.policy import Policy
+from mmreason.objectives.batch import make_batch
+from mmreason.objectives.compose import Composition
+from mmreason.objectives.credit import advantages, loss_weights
+from mmreason.objectives.diagnostics_update import UpdateSums
+from mmreason.objectives.method import Context, Need
+from mmreason.objectives.passes import frozen_passes
+from mmreason.objectives.update import grow, update
 from mmreason.project import load_module, project_dir
+from mmreason.records import Rollout, Stop
 from mmreason.records.io import read_samples
 from mmreason.run import processes
 from mmreason.run.files import write_json
@@ -23,30 +31,37 @@ UPDATES, PROMPTS, ANSWERS = 4, 4, 2
 
 
 def grpo_updates(job: Job, folder: RunFolder) -> list[dict[str, float]]:
-    """Four updates; each has four prompts with two answers of unequal length and opposite advantage."""
-    flow: Any = load_module(project_dir() / "training" / "grpo.py")
+    """Four updates; each has four prompts with two answers of unequal length and opposite rewards."""
     grpo = job.recipe.grpo
     assert grpo is not None
-    model = load_model(folder.final("sft")).train()
     codec = Codec.load(folder.final("sft"))
-    learner = make_learner(model, grpo.optim, UPDATES, folder.checkpoints / "given", job.recipe.launch)
+    policy = Policy(load_model(folder.final("sft")).train(), codec, grpo.path)
+    learner = make_learner(policy, grpo.optim, UPDATES, folder.checkpoints / "given", job.recipe.launch)
     samples = read_samples(folder.data / "rl.parquet")
     draw = random.Random(0)
     rows = []
     for place in range(UPDATES * PROMPTS):
-        prompt = codec.encode(samples[place % len(samples)])
-        answers = [[draw.randrange(20, 300) for _ in range(draw.randrange(2, 9))] for _ in range(ANSWERS)]
-        rows.append([(prompt, ids) for ids in answers])
+        sample = samples[place % len(samples)]
+        answers = [tuple(draw.randrange(20, 300) for _ in range(draw.randrange(2, 9))) for _ in range(ANSWERS)]
+        rows.append([(sample, codec.encode(sample), ids) for ids in answers])
     logs = []
     for number in range(1, UPDATES + 1):
         mine = processes.share(rows[(number - 1) * PROMPTS : number * PROMPTS])
-        pairs = [pair for group in mine for pair in group]
-        old = flow.frozen_logprobs(learner.model, pairs, codec, grpo)
-        reference = [value - 0.1 for value in old]
-        advantages = [1.0, -1.0] * len(mine)
-        parts = zip(pairs, advantages, old, reference, strict=True)
-        given = [flow.Row(*pair, *rest) for pair, *rest in parts]
-        logs.append(flow.update(learner, given, codec, grpo, number))
+        given = [(index, *row) for index, group in enumerate(mine) for row in group]
+        batch = make_batch(
+            [Rollout(tuple(prompt.ids), ids, (0.0,) * len(ids), "", Stop.EOS) for _, _, prompt, ids in given],
+            [sample for _, sample, _, _ in given],
+            [index for index, _, _, _ in given],
+            [1.0, 0.0] * len(mine),
+            [1.0, 0.0] * len(mine),
+        )
+        ctx, none, sums = Context(number, UPDATES, 0, ANSWERS, grpo.sampling), Composition(), UpdateSums()
+        grown = grow(policy, batch)
+        batch.aux |= frozen_passes(learner.model, None, grown, batch, grpo, frozenset({Need.LOGP_OLD}))
+        batch.aux["logp_ref"] = batch.aux["logp_old"] - 0.1
+        spread, weights = advantages(batch, grpo, none, ctx), loss_weights(batch, grpo, none, ctx)
+        made = update(learner, batch, grown, spread, weights, grpo, none, ctx, number, sums)
+        logs.append({**made, **sums.result(processes.total, processes.largest)})
     return logs
 
 

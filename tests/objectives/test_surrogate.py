@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mmreason.objectives.kl import k3
-from mmreason.objectives.surrogate import LOG_RATIO_LIMIT, clipped_surrogate
+from mmreason.objectives.ratio import LOG_RATIO_LIMIT
+from mmreason.objectives.surrogate import clipped_surrogate
 
 F64 = torch.float64
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, Source, Stop, Unread, Verdict
+from mmreason.objectives.batch import make_batch
+from mmreason.records import (
+    Answer,
+    AnswerKind,
+    Message,
+    Role,
+    Rollout,
+    Sample,
+    Segment,
+    SegmentKind,
+    Source,
+    Stop,
+    Unread,
+    Verdict,
+)
 from mmreason.rewards.terms import Terms
+from mmreason.rollout.collect import Collected
 from mmreason.rollout.record import SCHEMA, write_rollouts
 
 SOURCE = Source("own", "train", "Apache-2.0", "0")
@@ -26,10 +43,22 @@ RIGHT = Terms(1.0, 1.0, 1.0, Verdict.right("3", "equal"), "", False)
 NONE = Terms(0.0, 0.0, 0.0, Verdict.no_read(Unread.PREDICTION, "no box"), "no think block", True)
 
 
+def collected(terms: list[Terms]) -> Collected:
+    """Two groups of two, of which the first trains; the second answer forked from the first, a tool spoke in it."""
+    forked = replace(
+        answer(11, Stop.LENGTH),
+        segments=(Segment(0, 1), Segment(1, 2, SegmentKind.TOOL, 1)),
+        parent=0,
+        fork=1,
+    )
+    rollouts = [answer(10), forked, answer(20), answer(21)]
+    rewards = [term.reward for term in terms]
+    batch = make_batch(rollouts, [sample(n) for n in "aabb"], [0, 0, 1, 1], [*rewards, 0.0, 0.0][:4], [0.0] * 4)
+    return Collected(batch, terms, [0], 2, 1)
+
+
 def write(path: Path) -> list[dict[str, object]]:
-    groups = [[answer(10), answer(11, Stop.LENGTH)], [answer(20), answer(21)]]
-    terms, advantages = [[RIGHT, NONE], [NONE, NONE]], [[1.0, -1.0], [0.0, 0.0]]
-    write_rollouts(path, 7, [sample("a"), sample("b")], groups, terms, advantages)
+    write_rollouts(path, 7, collected([RIGHT, NONE, NONE, NONE]), torch.tensor([1.0, -1.0, 0.0, 0.0]))
     rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
     return rows
 
@@ -54,7 +83,18 @@ def test_a_row_holds_the_whole_answer(tmp_path: Path) -> None:
         "read": "3",
         "why": "equal",
         "advantage": 1.0,
+        "kept": True,
+        "external": False,
+        "parent": -1,
+        "fork": 0,
+        "segments": [{"start": 0, "end": 2, "turn": 0, "kind": "model"}],
     }
+    assert (rows[1]["parent"], rows[1]["fork"]) == (0, 1)
+    assert rows[1]["segments"] == [
+        {"start": 0, "end": 1, "turn": 0, "kind": "model"},
+        {"start": 1, "end": 2, "turn": 1, "kind": "tool"},
+    ]
+    assert [row["kept"] for row in rows] == [True, True, False, False]
     assert (rows[1]["stop"], rows[1]["outcome"], rows[1]["read"]) == ("length", "unread", None)
     assert pq.read_schema(tmp_path / "step.parquet").equals(SCHEMA)
 
@@ -66,7 +106,7 @@ def test_groups_and_answers_keep_their_order(tmp_path: Path) -> None:
 
 def test_a_lost_answer_is_not_passed_over(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
-        write_rollouts(tmp_path / "s.parquet", 1, [sample("a")], [[answer(1), answer(2)]], [[RIGHT]], [[1.0, 0.0]])
+        write_rollouts(tmp_path / "s.parquet", 1, collected([RIGHT, NONE]), torch.zeros(4))
     assert list(tmp_path.iterdir()) == []
 
 

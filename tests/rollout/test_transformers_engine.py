@@ -9,9 +9,13 @@ import pytest
 import torch
 
 from mmreason.config.recipe import Sampling, TinyModel
+from mmreason.errors import UserError
+from mmreason.models.codec import Encoded
+from mmreason.models.medium import Medium
 from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
-from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source, Stop
+from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, Source, Stop
+from mmreason.rollout.engine import Asked, Request
 from mmreason.rollout.transformers_engine import TransformersEngine
 
 SIZES = TinyModel(hidden=32, layers=1, heads=2, kv_heads=1, ffn=32, vocab=300, init_std=0.3)
@@ -103,3 +107,56 @@ def test_a_live_model_needs_no_hand_over(engine: TransformersEngine) -> None:
         engine.model.model.embed_tokens.weight.mul_(-1.0)
     assert engine.generate(questions(3), sampling) != before
     assert engine.syncs == 0
+
+
+def asked_of(engine: TransformersEngine, asked: Asked, temperature: float = 1.0, n: int = 16) -> list[Rollout]:
+    requests = [Request(sample, engine.codec.encode(sample)) for sample in questions(2)]
+    sampling = Sampling(temperature=temperature, max_new_tokens=8)
+    return [answer for group in engine.extend(requests, sampling, n, asked=asked) for answer in group]
+
+
+def test_a_piece_ends_with_a_stop_id(keen: TransformersEngine) -> None:
+    """Ended by the end of turn it is EOS all the same."""
+    stops = tuple(range(100, 200))
+    answers = asked_of(keen, Asked(stop_ids=stops))
+    assert {answer.stop for answer in answers} == {Stop.EOS, Stop.CUT, Stop.LENGTH}
+    for answer in answers:
+        assert not set(answer.ids[:-1]) & {*stops, keen.codec.eos_id}
+        assert (answer.stop is Stop.CUT) == (answer.ids[-1] in stops)
+        assert (answer.stop is Stop.EOS) == (answer.ids[-1] == keen.codec.eos_id)
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_the_asked_limit_goes_before_the_samplings(engine: TransformersEngine, limit: int) -> None:
+    answers = asked_of(engine, Asked(max_new_tokens=limit))
+    assert {len(answer.ids) for answer in answers if answer.stop is Stop.LENGTH} == {limit}
+
+
+def test_heat_is_recorded_with_the_log_probabilities_it_led_to(engine: TransformersEngine) -> None:
+    """Twice as hot everywhere is sampling at twice the temperature, told token by token."""
+    hot = asked_of(engine, Asked(heat=lambda logp: torch.full(logp.shape[:1], 2.0), entropies=True), temperature=0.5)
+    plain = asked_of(engine, Asked(entropies=True), temperature=1.0)
+    assert [answer.ids for answer in hot] == [answer.ids for answer in plain]
+    for one, other in zip(hot, plain, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-6)
+        assert one.entropies == pytest.approx(other.entropies, abs=1e-5)
+        assert one.extras == {"temperatures": [1.0] * len(one.ids)}
+        assert other.extras == {} and len(other.entropies) == len(other.ids)
+
+
+def test_heat_of_a_greedy_draw_is_refused(engine: TransformersEngine) -> None:
+    with pytest.raises(UserError, match="the sampling is greedy; set a temperature"):
+        asked_of(engine, Asked(heat=lambda logp: torch.ones(len(logp))), temperature=0.0)
+
+
+@pytest.mark.parametrize(("begun", "media", "told"), [((7, 7), 0, "2 visual"), ((), 1, "0 visual"), ((7,), 1, "1 vi")])
+def test_placeholders_and_media_that_disagree_are_refused(
+    engine: TransformersEngine, begun: tuple[int, ...], media: int, told: str
+) -> None:
+    """7 stands for the picture token; a picture here makes 4 of them."""
+    (sample,) = questions(1)
+    pad = engine.codec.visual_ids[0]
+    shown = (Medium(torch.zeros(4, 8), (1, 2, 2)),) * media
+    request = Request(sample, Encoded([1, 2]), tuple(pad if token == 7 else token for token in begun), shown)
+    with pytest.raises(UserError, match=f"sample q0: {told}.* its {media} pictures and clips make {4 * media}"):
+        engine.extend([request], Sampling())

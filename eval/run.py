@@ -57,5 +57,5 @@ def main(
     path = model or folder.final(stage)
     if not model and not folder.final(stage).is_dir():
         raise UserError(f"no model at {path}: finish stage {stage!r} first, or name a checkpoint with --model")
-    engine = TransformersEngine.load(path, recipe.model.dtype, data_root(domain, data_dir))
+    engine = TransformersEngine.load(path, recipe.model.dtype, data_root(domain, data_dir, folder.made))
     return evaluate(recipe, domain, folder, stage, engine, names, data_dir, path)

@@ -60,7 +60,7 @@ def main(
         raise UserError(f"suite {suite!r} has no reference rule: score it with --mode strict")
     declared = _domain_of(chosen, domain)
     given = read_predictions(predictions)
-    data = read_suite(chosen, declared, data_dir)
+    data = read_suite(chosen, declared, data_dir, made=predictions.parent / "made")
     outputs, missing = match_predictions(given, data.samples, suite)
     chosen = applicable(chosen, (output.text for answers in outputs for output in answers))
     records = score_outputs(chosen, data.samples, outputs, load_reward(RewardSettings(), declared))

@@ -53,12 +53,16 @@ def data(road: Road) -> dict[str, Any]:
     share = road.recipe.data.eval_fraction
     suites = [load_suite(name, road.domain) for name in road.suites]
     questions = [
-        sample for suite in suites for sample in suite_questions(suite, road.domain, road.data_dir, None, share)
+        sample
+        for suite in suites
+        for sample in suite_questions(suite, road.domain, road.data_dir, None, share, road.folder.made)
     ]
     built = flow("data_pipelines/cold_start.py").main(
         road.recipe, road.domain, road.folder, data_dir=road.data_dir, eval_samples=questions
     )
-    write_json(road.folder.data / "media_root.json", {"path": str(data_root(road.domain, road.data_dir))})
+    write_json(
+        road.folder.data / "media_root.json", {"path": str(data_root(road.domain, road.data_dir, road.folder.made))}
+    )
     return dict(built["totals"])
 
 

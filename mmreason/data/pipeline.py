@@ -213,7 +213,9 @@ def build_dataset(dataset: DatasetFile, context: StepContext) -> Built:
     tally = _Tally()
     options, seed = reader_options(dataset, context), context.recipe.seeds.data
     stream: Iterable[Sample | Drop] = tally.count_read(
-        read_source(context.domain, dataset.source, dataset.split, context.data_dir, options, seed)
+        read_source(
+            context.domain, dataset.source, dataset.split, context.data_dir, options, seed, context.work_dir / "made"
+        )
     )
     for step in steps:
         stream = step(stream)

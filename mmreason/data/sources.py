@@ -16,9 +16,10 @@ _MANY = {"repeats", "protocol"}
 """Reader options that change how many items one row of the release gives."""
 
 
-def data_root(domain: Domain, data_dir: Path | None) -> Path:
-    """Folder that file and media paths are relative to: the data folder, or the domain's own without one."""
-    return (data_dir or domain.folder).resolve()
+def data_root(domain: Domain, data_dir: Path | None, made: Path | None = None) -> Path:
+    """Folder that file and media paths are relative to: the data folder, or without one where generated sets put
+    their pictures (`made`), or the domain's own."""
+    return (data_dir or made or domain.folder).resolve()
 
 
 def check_use(domain: Domain, names: Iterable[str]) -> None:
@@ -88,8 +89,9 @@ def read_source(
     data_dir: Path | None,
     options: dict[str, Any] | None = None,
     seed: int = 0,
+    made: Path | None = None,
 ) -> Iterator[Sample | Drop]:
-    """Stream one split of a declared source.
+    """Stream one split of a declared source. Without a data folder, generated pictures go to `made`.
 
     Where sources.yaml states `count` for the split, any other number of items (samples and drops) is a
     UserError once the stream ends, unless options hold `subset: true`, which allows fewer. Entries whose
@@ -98,7 +100,8 @@ def read_source(
     entry, options = domain.source(name), dict(options or {})
     subset = options.pop("subset", False)
     files = source_files(domain, name, split, data_dir)
-    request = ReadRequest(name, split, files, entry, options, seed, data_root(domain, data_dir))
+    root = data_root(domain, data_dir, None if entry.files else made)
+    request = ReadRequest(name, split, files, entry, options, seed, root)
     found = 0
     for item in _unique(load_ref(entry.reader, domain.folder)(request), name):
         found += 1

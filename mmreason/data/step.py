@@ -59,4 +59,4 @@ class ReadRequest:
     """From the data-set YAML (sizes, protocol choices)."""
     seed: int = 0
     root: Path | None = None
-    """Folder that media paths are relative to."""
+    """Folder that media paths are relative to; a generated set writes its pictures there."""

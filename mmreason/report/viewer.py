@@ -85,10 +85,12 @@ def _chosen(files: list[Path], steps: Sequence[int] | None) -> list[Path]:
     return [by_step[step] for step in steps]
 
 
-def _media_root(manifest: Row) -> Path | None:
-    """The data folder of the run, or its domain's own where it had none; None without a manifest."""
-    folder = manifest.get("settings", {}).get("data_dir") or manifest.get("domain", {}).get("folder")
-    return Path(folder) if folder else None
+def _media_root(folder: RunFolder, manifest: Row) -> Path | None:
+    """The data folder of the run; without one its made pictures or the domain's own; None without a manifest."""
+    given, domain = manifest.get("settings", {}).get("data_dir"), manifest.get("domain", {}).get("folder")
+    if not given and folder.made.is_dir():
+        return folder.made
+    return Path(given or domain) if given or domain else None
 
 
 def write_viewer(folder: RunFolder, steps: Sequence[int] | None = None, groups: int = GROUPS) -> Path:
@@ -100,7 +102,7 @@ def write_viewer(folder: RunFolder, steps: Sequence[int] | None = None, groups: 
     if not view.rollout_files:
         raise UserError(f"{folder.path} holds no rollouts: they are written by the RL stage")
     samples = rl_samples(folder)
-    root = _media_root(view.manifest)
+    root = _media_root(folder, view.manifest)
     chosen = _chosen(view.rollout_files, steps)
     shown = [step_groups(path, samples, root, groups) for path in chosen]
     page = render_html("rollouts.html.j2", view=view, steps=shown, num_steps=len(view.rollout_files))

@@ -34,8 +34,13 @@ class RunFolder:
     @property
     def data(self) -> Path:
         """sft.parquet, sft_unverified.parquet, rl.parquet, dropped.jsonl, report.json, decontamination.json,
-        train_documents.json, cache/."""
+        train_documents.json, cache/, made/."""
         return self.path / "data"
+
+    @property
+    def made(self) -> Path:
+        """Pictures of generated sets; the media root of runs without a data folder."""
+        return self.data / "made"
 
     @property
     def checkpoints(self) -> Path:

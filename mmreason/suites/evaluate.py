@@ -104,7 +104,7 @@ def evaluate_suite(
     """
     if recipe.eval.runs > 1 and recipe.eval.sampling.temperature == 0:
         raise UserError("eval.runs is over 1 at temperature 0: all answers would be equal; set eval.sampling")
-    data = read_suite(suite, domain, data_dir, recipe.eval.limit, recipe.data.eval_fraction)
+    data = read_suite(suite, domain, data_dir, recipe.eval.limit, recipe.data.eval_fraction, made=folder.made)
     protocol = Protocol.of(suite_domain(suite, domain))
     key = _key(suite, data, protocol, recipe, model)
     path = folder.eval / stage / f"{suite.name}.json"

@@ -127,15 +127,18 @@ def read_suite(
     limit: int | None = None,
     eval_fraction: float = EVAL_FRACTION,
     prompted: bool = True,
+    made: Path | None = None,
 ) -> SuiteData:
     """Read, hold out, limit and prompt the questions of a suite; `prompted=False` leaves them bare.
+
+    `made`: where a generated set puts its pictures.
 
     `eval_fraction` must be the recipe's, so that training and evaluation take two sides of one cut.
     Raises UserError when no question is left.
     """
     domain = suite_domain(suite, domain)
     source = source_name(suite, domain)
-    rows = list(read_source(domain, source, suite.split, data_dir, suite.options, suite.seed))
+    rows = list(read_source(domain, source, suite.split, data_dir, suite.options, suite.seed, made))
     samples = [row for row in rows if isinstance(row, Sample)]
     dropped = Counter(row.reason for row in rows if isinstance(row, Drop))
     if not samples:
@@ -172,9 +175,10 @@ def suite_questions(
     data_dir: Path | None,
     limit: int | None = None,
     eval_fraction: float = EVAL_FRACTION,
+    made: Path | None = None,
 ) -> list[Sample]:
     """The same questions bare, as readers give them: what training rows are decontaminated against."""
-    return read_suite(suite, domain, data_dir, limit, eval_fraction, prompted=False).samples
+    return read_suite(suite, domain, data_dir, limit, eval_fraction, prompted=False, made=made).samples
 
 
 def coverage(suite: Suite, count: int) -> str:

@@ -25,6 +25,7 @@ from mmreason.suites.suite import (
     load_suite,
     read_suite,
     source_name,
+    suite_domain,
     suite_questions,
     suite_samples,
 )
@@ -49,7 +50,8 @@ def test_every_suite_names_a_declared_split_and_known_rules(name: str, finance: 
     assert suite.metrics[0] == "strict"
     applicable(suite, [])
     if suite.domain is not None:
-        entry = finance.source(source_name(suite, finance))
+        domain = suite_domain(suite, finance)
+        entry = domain.source(source_name(suite, domain))
         assert not entry.files or suite.split in entry.files
         assert suite.licence and (entry.use == "eval" or suite.held_out or suite.split != "train")
 

@@ -60,7 +60,7 @@ class Cure(Method):
         for group, branches in zip(groups, grow(groups, cuts, self.settings.n2, "cure", ctx), strict=True):
             forked = [rollout for rollout in branches if rollout.fork > 0]
             self.log(ctx, "branches", len(forked))
-            self.log(ctx, "branch_tokens", sum(rollout.num_model_tokens for rollout in forked))
+            self.log(ctx, "branch_tokens", sum(len(rollout.ids) - rollout.fork for rollout in forked))
             self.log(ctx, "shared_tokens", sum(rollout.fork for rollout in forked))
             group.rollouts = [*group.rollouts, *branches]
         return groups

@@ -13,15 +13,18 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from mmreason.config.recipe import LaunchSettings, Optim
 from mmreason.errors import UserError
-from mmreason.models.codec import Codec
+from mmreason.models.codec import Codec, Encoded
 from mmreason.models.encode import Example
+from mmreason.models.families import plain
 from mmreason.models.fsdp import FsdpLearner
 from mmreason.models.learner import Learner, Tensors
 from mmreason.models.policy import Policy
+from mmreason.models.rows import make_rows
 from mmreason.models.zero import ZeroLearner
 from mmreason.project import project_dir
 from mmreason.run import processes
@@ -57,6 +60,33 @@ def check_towers(examples: Sequence[Example], launch: LaunchSettings) -> None:
         f"sample {bare[0].sample.id} has no picture and {len(examples) - len(bare)} others have: DeepSpeed ZeRO needs "
         f"the same layers in all processes; leave launch.deepspeed out or train on one kind of rows"
     )
+
+
+def rounds(model: torch.nn.Module, parts: int) -> int:
+    """How many micro-batches this process forwards, of which `parts` are its own and the others `idle`.
+
+    The largest number of any process where `model` is spread, since its parts are then exchanged in each forward or
+    backward, in which all processes must take part; else `parts`.
+    """
+    spread = isinstance(model, FSDPModule) or hasattr(model, "module")
+    return int(processes.largest(parts)) if spread else parts
+
+
+def idle(model: torch.nn.Module) -> torch.Tensor:
+    """A loss of 0 from a forward of two tokens, to keep step with a process that has more micro-batches.
+
+    Raises UserError for a vision tower under DeepSpeed, which spreads it, so that pictures would be needed here.
+    """
+    policy: Policy = getattr(model, "module", model)
+    if not isinstance(model, FSDPModule) and hasattr(plain(policy.model).model, "visual"):
+        raise UserError(
+            "the processes have different numbers of micro-batches, impossible under DeepSpeed with a "
+            "vision tower: raise grpo.micro_tokens until one is enough, or use launch.fsdp=true"
+        )
+    pad = policy.codec.pad_id
+    rows = make_rows([Encoded([pad])], [[pad]], pad, policy.device)
+    loss: torch.Tensor = model(rows)["logp"].sum() * 0.0
+    return loss
 
 
 class SyncedLearner(Learner):

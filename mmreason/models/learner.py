@@ -72,8 +72,8 @@ def save_kept(folder: Path, tensors: Tensors | None) -> None:
 
 def load_kept(folder: Path) -> tuple[dict[str, Any], Tensors]:
     """What the flow kept in one checkpoint."""
-    state, tensors = intact(read_state, folder / "state.json"), folder / "kept.safetensors"
-    return dict(state.get("kept", {})), intact(load_file, tensors) if tensors.is_file() else {}
+    state, file = intact(read_state, folder / "state.json"), folder / "kept.safetensors"
+    return dict(state.get("kept", {})), intact(load_file, file) if file.is_file() else {}
 
 
 class Learner:

@@ -73,7 +73,7 @@ def collect(
         first = attempts * grpo.prompts + processes.rank()
         numbers = range(first, first + grpo.prompts, processes.size())
         again = replace(ctx, seed=ctx.seed + attempts * SEED_STRIDE)
-        groups += sample_groups(examples, list(numbers), composition, again)
+        groups += sampled(examples, list(numbers), composition, again)
         attempts += 1
         labelled = Trait.UNLABELLED not in composition.traits(ctx.step)
         batch, terms = scored([*groups, *replayed], ctx, labelled)
@@ -81,15 +81,35 @@ def collect(
         kept = keep_groups(batch, composition, grpo, ctx)
     assert batch is not None
     if processes.largest(len(kept)) == 0:
-        raise UserError(
-            f"step {ctx.step}: none of {len(batch.numbers())} groups is left after {attempts} attempts, all were all "
-            f"right or all wrong; raise grpo.dynamic_sampling, or give easier or harder prompts"
-        )
+        raise nothing_left(batch, attempts, grpo, composition, ctx)
     if grpo.dynamic_sampling:
         fresh = {group.number for group in groups}
         surplus = [number for number in kept if number in fresh][want:]
         kept = [number for number in kept if number not in surplus]
     return Collected(batch, terms, kept, drawn, attempts)
+
+
+def nothing_left(batch: Batch, attempts: int, grpo: GrpoSettings, composition: Composition, ctx: Context) -> UserError:
+    """What to tell where no group is left to train on."""
+    filters = [each.name for each in composition.having("select", ctx.step)]
+    rule = " and ".join([*filters, *(["dynamic sampling"] if grpo.dynamic_sampling else [])])
+    return UserError(
+        f"step {ctx.step}: {rule} left none of {len(batch.numbers())} groups after {attempts} attempts, the first of "
+        f"sample {batch.samples[0].id} (right answers: {batch.correct.mean():.0%}); raise grpo.dynamic_sampling, or "
+        f"give easier or harder prompts"
+    )
+
+
+def sampled(examples: Sequence[Example], numbers: Sequence[int], composition: Composition, ctx: Context) -> list[Group]:
+    """`sample_groups`; what breaks there (an engine that died) is told with the step and the samples."""
+    try:
+        return sample_groups(examples, numbers, composition, ctx)
+    except UserError:
+        raise
+    except Exception as error:
+        names = ", ".join(example.sample.id for example in examples[:4])
+        more = f" and {len(examples) - 4} more" if len(examples) > 4 else ""
+        raise RuntimeError(f"step {ctx.step}: sampling answers to {names}{more} failed ({error!r})") from error
 
 
 def draw_prompts(
@@ -108,6 +128,8 @@ def scored(groups: Sequence[Group], ctx: Context, labelled: bool = True) -> tupl
     """
     assert ctx.judge is not None
     rows = [(group, rollout) for group in groups for rollout in group.rollouts]
+    if not rows:
+        raise UserError(f"step {ctx.step}: the rollout stages left no group at all")
     terms = [ctx.judge(rollout, group.sample) for group, rollout in rows]
     for (group, _), term in zip(rows, terms, strict=True):
         if term.verdict.unread is Unread.GOLD and labelled:

@@ -35,13 +35,17 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator, h
     Temperature 0 is greedy and reports log-probabilities at temperature 1. Top-p keeps the smallest set of tokens
     whose mass reaches `top_p`; the log-probability reported is that before the cut. `heat` multiplies the temperature
     of each row by a factor of its own; impossible tokens reach it with the smallest finite number, so that p log p
-    is 0 there.
+    is 0 there. Raises FloatingPointError where the model gives no numbers.
     """
     used = logits.new_full(logits.shape[:1], sampling.temperature or 1.0)
     logp = torch.log_softmax(logits / (sampling.temperature or 1.0), dim=-1)
     if heat is not None:
         used = used * heat(logp.clamp_min(torch.finfo(logp.dtype).min)).to(used)
         logp = torch.log_softmax(logits / used.unsqueeze(-1), dim=-1)
+    if logp.isnan().any():  # argmax would take it for the largest, multinomial would end a GPU's process
+        raise FloatingPointError(
+            "the model's log-probabilities are NaN: look for NaN in its weights, or lower optim.lr"
+        )
     if sampling.temperature == 0.0:
         token = logp.argmax(-1)
     else:

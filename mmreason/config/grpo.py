@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmreason.config.parts import Endpoint, Optim, Sampling
 from mmreason.config.schedule import Coefficient
@@ -92,6 +92,12 @@ class GrpoSettings(Strict):
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)
     """Where metrics go besides metrics.jsonl."""
     alarms: AlarmSettings = AlarmSettings()
+
+    @field_validator("mismatch", mode="before")
+    @classmethod
+    def _off(cls, given: Any) -> Any:
+        """YAML reads a bare off as false."""
+        return "off" if given is False else given
 
     @model_validator(mode="after")
     def _together(self) -> GrpoSettings:

@@ -26,6 +26,7 @@ from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy
+from mmreason.objectives.batch import Batch
 from mmreason.objectives.compose import Composition, check_processes, compose
 from mmreason.objectives.credit import advantages, charge_divergence, loss_weights
 from mmreason.objectives.diagnostics import advantage_metrics, kept_metrics, rollout_metrics
@@ -38,7 +39,7 @@ from mmreason.protocol import Protocol
 from mmreason.records.io import read_samples
 from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
-from mmreason.rollout.collect import Judged, collect, rows_of
+from mmreason.rollout.collect import Collected, Judged, collect, rows_of
 from mmreason.rollout.make import make_engine
 from mmreason.rollout.playing import PlayingEngine
 from mmreason.rollout.record import write_rollouts
@@ -114,56 +115,28 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
 
             batch = charge_divergence(batch, grpo, ctx)
             advantage = advantages(batch, grpo, composition, ctx)
-            sums = UpdateSums(grpo.mismatch_cap, grpo.dual_clip)
-            parts = []
+            sums, parts, rules = UpdateSums(grpo.mismatch_cap, grpo.dual_clip), [], (grpo, composition, ctx)
             for chosen in in_updates(got.kept, grown, batch, per_update // processes.size()):
                 rows = [row for one in chosen for row in one.rows]
                 weights = torch.zeros_like(advantage)
-                weights[rows] = loss_weights(batch.take(rows), grpo, composition, ctx)
+                weights[rows] = loss_weights(batch.take(rows), *rules)
                 updates += 1
-                parts.append(
-                    update(
-                        learner,
-                        batch,
-                        chosen,
-                        advantage,
-                        weights,
-                        grpo,
-                        composition,
-                        ctx,
-                        updates,
-                        sums,
-                        first=not parts,
-                    )
-                )
+                parts.append(update(learner, batch, chosen, advantage, weights, *rules, updates, sums, first=not parts))
                 policy.forget(updated=True)
                 if reference is not None:
                     reference.follow()
-            for method in composition.all("fit", step):
-                method.fit(batch, ctx)
-            for method in composition.all("remember", step):
-                method.remember(batch, advantage, ctx)
-            for method in composition.all("observe", step):
-                method.observe(batch, ctx)
+            finish(composition, batch, advantage, ctx)
             watch.lap("update")
 
             own = torch.zeros(len(got.batch), dtype=advantage.dtype)
             own[rows_of(got.batch, got.kept)] = row_means(advantage, batch.mask)
             write_rollouts(folder.rollouts / f"step_{step:06d}.parquet", step, got, own)
             values = {
-                **rollout_metrics(got.batch, ctx.sampling.max_new_tokens, got.terms, gather=processes.gather),
-                **(kept_metrics(got.batch, batch, processes.gather) if len(batch) < len(got.batch) else {}),
-                **advantage_metrics(batch, advantage, total=processes.total, largest=processes.largest),
-                **sums.result(processes.total, processes.largest),
+                **measure(got, batch, advantage, sums, ctx),
                 **{key: fmean(part[key] for part in parts) for key in parts[0]},
                 **processes.means(policy.counters()),
-                **{
-                    name: processes.total(ctx.logged.get(name, 0.0)) / processes.size()
-                    for name in processes.union([*ctx.logged])
-                },
                 "prefills": int(processes.total(engine.prefills - counted[0])),
                 "weight_syncs": engine.syncs - counted[1],
-                "attempts": got.attempts,
             }
             warnings = alarms.check(step, values)
             metrics.log(step, values | ({"alarms": "; ".join(warnings)} if warnings else {}), watch.laps)
@@ -181,6 +154,30 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
         tracker.close()
     learner.export(codec, folder.final("grpo"))
     write_json(folder.final("grpo") / "protocol.json", {"hash": Protocol.of(domain).hash})
+
+
+def finish(composition: Composition, batch: Batch, advantage: torch.Tensor, ctx: Context) -> None:
+    """What methods do once the policy has moved."""
+    for method in composition.all("fit", ctx.step):
+        method.fit(batch, ctx)
+    for method in composition.all("remember", ctx.step):
+        method.remember(batch, advantage, ctx)
+    for method in composition.all("observe", ctx.step):
+        method.observe(batch, ctx)
+
+
+def measure(got: Collected, batch: Batch, advantage: torch.Tensor, sums: UpdateSums, ctx: Context) -> dict[str, float]:
+    """The step in numbers: all that was sampled, what was kept, advantages, the update, the methods' counters."""
+    names = processes.union([*ctx.logged])
+    logged = {name: processes.total(ctx.logged.get(name, 0.0)) / processes.size() for name in names}
+    return {
+        "attempts": got.attempts,
+        **rollout_metrics(got.batch, ctx.sampling.max_new_tokens, got.terms, gather=processes.gather),
+        **(kept_metrics(got.batch, batch, processes.gather) if len(batch) < len(got.batch) else {}),
+        **advantage_metrics(batch, advantage, total=processes.total, largest=processes.largest),
+        **sums.result(processes.total, processes.largest),
+        **logged,
+    }
 
 
 def own_needs(grpo: GrpoSettings, per_update: int) -> frozenset[Need]:

@@ -209,6 +209,9 @@ def test_each_prompt_and_picture_once(setup: Setup) -> None:
             assert count["media"] == media
             assert (count["vision_passes"] == media) is (path != "naive")
         assert (count["unique_tokens"] < count["naive_tokens"]) is (path != "naive")
+        logged = made.counters()
+        assert logged["prompt_forwards_per_group"] == prompts
+        assert path == "naive" or logged["vision_passes_per_group"] == (1.0 if media else 0.0)
 
 
 def test_what_does_not_fit_is_named(setup: Setup) -> None:

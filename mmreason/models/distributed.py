@@ -7,9 +7,10 @@ that the sum over processes is the gradient of one process with the whole batch,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -18,13 +19,13 @@ from transformers import PreTrainedModel
 
 from mmreason.config.recipe import LaunchSettings, Optim
 from mmreason.errors import UserError
-from mmreason.models.codec import Codec, Encoded
+from mmreason.groups.tree import Branch
+from mmreason.models.codec import Codec
 from mmreason.models.encode import Example
 from mmreason.models.families import plain
 from mmreason.models.fsdp import FsdpLearner
 from mmreason.models.learner import Learner, Tensors
 from mmreason.models.policy import Policy
-from mmreason.models.rows import make_rows
 from mmreason.models.zero import ZeroLearner
 from mmreason.project import project_dir
 from mmreason.run import processes
@@ -73,19 +74,19 @@ def rounds(model: torch.nn.Module, parts: int) -> int:
 
 
 def idle(model: torch.nn.Module) -> torch.Tensor:
-    """A loss of 0 from a forward of two tokens, to keep step with a process that has more micro-batches.
+    """A loss of 0 from a tree of two tokens, to keep step with a process that has more micro-batches. Not counted.
 
     Raises UserError for a vision tower under DeepSpeed, which spreads it, so that pictures would be needed here.
     """
-    policy: Policy = getattr(model, "module", model)
+    policy = cast(Policy, getattr(model, "module", model))
     if not isinstance(model, FSDPModule) and hasattr(plain(policy.model).model, "visual"):
         raise UserError(
             "the processes have different numbers of micro-batches, impossible under DeepSpeed with a "
             "vision tower: raise grpo.micro_tokens until one is enough, or use launch.fsdp=true"
         )
-    pad = policy.codec.pad_id
-    rows = make_rows([Encoded([pad])], [[pad]], pad, policy.device)
-    loss: torch.Tensor = model(rows)["logp"].sum() * 0.0
+    pad, counts = policy.codec.pad_id, {grad: Counter(count) for grad, count in policy.counts.items()}
+    loss: torch.Tensor = model([policy.tree([Branch((pad,), (pad,))])])["logp"].sum() * 0.0
+    policy.counts = counts
     return loss
 
 

@@ -9,6 +9,7 @@ import torch
 from mmreason.config.grpo import GrpoSettings
 from mmreason.groups.head import Extra, entropy
 from mmreason.models.codec import Encoded
+from mmreason.models.distributed import idle, rounds
 from mmreason.models.policy import by_tokens
 from mmreason.models.rows import make_rows
 from mmreason.objectives.batch import Batch
@@ -47,13 +48,17 @@ def frozen(
     """`logp` and, if asked, `entropy` of all rows [N, T] in the batch's order, on the CPU."""
     extras: dict[str, Extra] = {"entropy": entropy} if with_entropy else {}
     out: dict[str, torch.Tensor] = {}
-    for part in by_tokens([one.tree for one in grown], grpo.micro_tokens):
+    parts = by_tokens([one.tree for one in grown], grpo.micro_tokens)
+    count = rounds(policy, len(parts))
+    for part in parts:
         chosen = [grown[index] for index in part]
         made = forward(policy, chosen, batch, grpo.sampling.temperature, extras)
         rows = [row for one in chosen for row in one.rows]
         for name, values in made.items():
             whole = out.setdefault(name, torch.zeros(batch.mask.shape, dtype=values.dtype))
             whole[rows] = values.cpu()
+    for _ in range(len(parts), count):
+        idle(policy)
     return out
 
 

@@ -11,6 +11,7 @@ from mmreason.config.grpo import GrpoSettings
 from mmreason.config.schedule import value
 from mmreason.groups.head import Extra, entropy
 from mmreason.groups.tree import Branch, Tree
+from mmreason.models.distributed import idle, rounds
 from mmreason.models.learner import Learner
 from mmreason.models.policy import Policy, by_tokens
 from mmreason.objectives.batch import Batch
@@ -87,7 +88,7 @@ def update(
     `first` marks the first update of a step, whose ratios must be 1.
     """
     parts = by_tokens([one.tree for one in grown], grpo.micro_tokens)
-    loss_sum = 0.0
+    loss_sum, count = 0.0, rounds(learner.model, len(parts))
     for index, part in enumerate(parts):
         chosen = [grown[place] for place in part]
         rows = [row for one in chosen for row in one.rows]
@@ -95,8 +96,10 @@ def update(
             learner.model, batch, chosen, advantage[rows], weights[rows], grpo, composition, ctx, sums, first=first
         )
         loss = tokens + scalar / len(parts)
-        learner.backward(loss, last=index + 1 == len(parts))
+        learner.backward(loss, last=index + 1 == count)
         loss_sum += float(loss.detach())
+    for index in range(len(parts), count):
+        learner.backward(idle(learner.model), last=index + 1 == count)
     return {"loss": processes.total(loss_sum), **learner.step(number)}
 
 

@@ -68,9 +68,9 @@ def hardware() -> dict[str, Any]:
 
 
 def settings(recipe: Recipe, domain: Domain, data_dir: Path | None) -> dict[str, Any]:
-    """Everything that must stay the same for a run folder to be continued."""
+    """Everything that must stay the same for a run folder to be continued; servers may move to other machines."""
     return {
-        "recipe": recipe.model_dump(mode="json", exclude={"domain"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"domain": True, "grpo": {"server_urls"}}),
         "domain": domain.file.model_dump(mode="json"),
         "data_dir": str(data_dir) if data_dir else None,
     }

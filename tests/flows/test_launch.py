@@ -1,9 +1,10 @@
-"""Several processes give what one gives: gloo on CPU, summed gradients, FSDP2 and ZeRO, through the flows themselves."""
+"""Several processes give what one gives: gloo on CPU, summed gradients, FSDP2 and ZeRO, through the flows."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from conftest import Cli
 
 ROOT = Path(__file__).resolve().parents[2]
+SLURM, RAY = ROOT / "training" / "launch" / "slurm.sh", ROOT / "training" / "launch" / "ray_job.py"
 WORKER = Path(__file__).with_name("launch_worker.py")
 PAIRS = ("sft.max_steps=4", "sft.batch=8", "sft.micro_batch=3", "sft.save_every=2", "grpo.micro_tokens=100")
 PAIRS += ("grpo.prompts=4", "grpo.group_size=2", "launch.threads=1", "grpo.sampling.temperature=0.7")
@@ -43,7 +45,8 @@ def work(domain: Path, out: Path, processes: int, *pairs: str) -> None:
     """The worker as a process, or as several that torchrun starts."""
     words = [str(WORKER), str(domain), str(out), *PAIRS, *pairs]
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    done = subprocess.run([sys.executable, *launch, *words], env=environment(), capture_output=True, text=True)
+    command = [sys.executable, *launch, *words]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -174,3 +177,45 @@ def test_the_large_profiles_resolve_and_say_how_they_are_launched(cli: Cli) -> N
     launched = [line for line in single.stdout.splitlines() if "torch.distributed.run" in line]
     assert [" sft dianjin-r1 " in launched[0], " grpo dianjin-r1 " in launched[1]] == [True, True]
     assert all("--nproc-per-node=1" in line for line in launched)
+
+
+def test_the_slurm_file_puts_servers_on_the_last_nodes(tmp_path: Path) -> None:
+    given = {"DRY_RUN": "1", "GPUS": "4", "SERVER_GPUS": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]"}
+    script = f"scontrol() {{ printf 'n1\nn2\nn3\n'; }}; export -f scontrol; bash {SLURM} sums --out {tmp_path}"
+    done = subprocess.run(["bash", "-c", script], env={**os.environ, **given}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [shlex.split(line) for line in done.stdout.splitlines()]
+    stages = [line[line.index("mmreason.cli") + 1] if "mmreason.cli" in line else "server" for line in lines]
+    assert stages == ["data", "sft", "server", "server", "grpo", "run"]
+    servers = [line for line in lines if "vllm.entrypoints.openai.api_server" in line]
+    ports = [("--nodelist=n3" in line, line[line.index("--port") + 1]) for line in servers]
+    assert ports == [(True, "8001"), (True, "8002")]
+    assert ["CUDA_VISIBLE_DEVICES=0,1" in servers[0], "CUDA_VISIBLE_DEVICES=2,3" in servers[1]] == [True, True]
+    assert all("--nodelist=n1,n2" in lines[index] and "--nproc-per-node=4" in lines[index] for index in (1, 4))
+    settings = lines[4][-3:]
+    urls = 'grpo.server_urls=["http://n3:8001","http://n3:8002"]'
+    assert settings == ["launch.processes=8", "grpo.engine=vllm_server", urls]
+
+
+def test_the_slurm_file_keeps_a_node_for_training(tmp_path: Path) -> None:
+    given = {"DRY_RUN": "1", "SERVER_NODES": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n1"}
+    script = f"scontrol() {{ echo n1; }}; export -f scontrol; bash {SLURM} sums --out {tmp_path}"
+    done = subprocess.run(["bash", "-c", script], env={**os.environ, **given}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "SERVER_NODES=1 leaves none of 1 nodes to train" in done.stderr
+
+
+def test_the_ray_file_prints_its_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("trainers: 2\nprocesses: 4\nservers: 2\nserver_gpus: 2\n", encoding="utf-8")
+    command = [sys.executable, str(RAY), str(plan), "--dry-run", "--", "sums", "--out", str(tmp_path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "trainers [{'CPU': 1.0, 'GPU': 4.0}, {'CPU': 1.0, 'GPU': 4.0}]"
+    assert [f"--node-rank={rank}" in line for line, rank in zip(lines[3:5], (0, 1), strict=True)] == [True, True]
+    assert sum("vllm.entrypoints" in line for line in lines) == 2
+    assert all("launch.processes=8" in line for line in lines if "mmreason.cli" in line)
+    bare = subprocess.run([*command[:-2]], env=environment(), capture_output=True, text=True)
+    assert bare.returncode == 2
+    assert "no --out among the words" in bare.stderr

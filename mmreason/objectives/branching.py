@@ -11,7 +11,7 @@ from mmreason.objectives.method import Context, Group
 from mmreason.objectives.stage import seed_of
 from mmreason.records import Rollout, Stop
 from mmreason.records.rollout import Segment, SegmentKind
-from mmreason.rollout.engine import Asked, Request
+from mmreason.rollout.engine import Request
 from mmreason.rollout.pieces import branch, cut, fork
 
 Cuts = Sequence[tuple[int, int]]
@@ -50,7 +50,7 @@ def grow(groups: Sequence[Group], cuts: Sequence[Cuts], n: int, purpose: str, ct
     if not flat:
         return [[] for _ in groups]
     requests = [fork(Request(g.sample, g.prompt), g.rollouts[index], at, codec) for g, index, at in flat]
-    asked = Asked(entropies=True, max_new_tokens=limit - min(at for _, _, at in flat))
+    asked = replace(ctx.asked, entropies=True, max_new_tokens=limit - min(at for _, _, at in flat))
     made = ctx.engine.extend(requests, ctx.sampling, n, seed_of(ctx, purpose, groups[0].number), asked)
     out: dict[int, list[Rollout]] = {group.number: [] for group in groups}
     for (group, index, at), pieces in zip(flat, made, strict=True):

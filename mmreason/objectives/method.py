@@ -42,6 +42,7 @@ from mmreason.config.schedule import Coefficient, value
 from mmreason.config.strict import Strict
 from mmreason.objectives.batch import Batch
 from mmreason.records import Rollout, Sample
+from mmreason.rollout.engine import PLAIN, Asked
 
 if TYPE_CHECKING:
     from mmreason.config.recipe import Sampling
@@ -176,6 +177,8 @@ class Context:
     codec: Codec | None = None
     judge: Callable[[Rollout, Sample], Terms] | None = None
     """The run's reward of one rollout; results are kept, so asking twice costs nothing."""
+    asked: Asked = PLAIN
+    """What is asked of every rollout of this step: entropies, temperatures of single tokens."""
     score: Callable[[Sequence[tuple[Encoded, Sequence[int]]]], list[torch.Tensor]] | None = None
     """Teacher-forced log-probabilities [T] of ids after a prompt under the present policy, without gradient."""
     logged: dict[str, float] = field(default_factory=dict)

@@ -11,7 +11,6 @@ from mmreason.models.codec import Encoded
 from mmreason.objectives.method import Context, Group
 from mmreason.records import Message, Role, Rollout, Sample
 from mmreason.records.sample import Part
-from mmreason.rollout.engine import Asked
 
 
 def seed_of(ctx: Context, purpose: str, number: int = 0) -> int:
@@ -20,12 +19,6 @@ def seed_of(ctx: Context, purpose: str, number: int = 0) -> int:
     `number` is that of the call's first group, so that groups drawn later in the step do not repeat its chances.
     """
     return zlib.crc32(f"{ctx.seed}/{purpose}/{number}".encode())
-
-
-def wishes(groups: Sequence[Group], max_new_tokens: int | None = None) -> Asked:
-    """To ask of further rollouts what was asked of the first ones."""
-    entropies = any(rollout.entropies for group in groups for rollout in group.rollouts)
-    return Asked(entropies=entropies, max_new_tokens=max_new_tokens)
 
 
 def solved(group: Group, ctx: Context, rollouts: Sequence[Rollout] | None = None) -> list[bool]:

@@ -20,13 +20,14 @@ def sample_groups(
 
     `numbers` are unique over the step and over processes. Raises UserError when a stage leaves a group empty.
     """
-    assert ctx.engine is not None
     rewriter, heat = composition.one("rewrite", ctx.step), composition.one("heat", ctx.step)
     starter = composition.one("first", ctx.step)
     count = starter.first(ctx) if starter is not None else ctx.group_size
     asked = Asked(
         entropies=Need.ENTROPY_ROLL in composition.needs(ctx.step), heat=heat.heat if heat is not None else None
     )
+    ctx = replace(ctx, asked=asked)
+    assert ctx.engine is not None
     groups = [Group(e.sample, e.prompt, [], number) for e, number in zip(examples, numbers, strict=True)]
     if rewriter is None:
         requests = [Request(example.sample, example.prompt) for example in examples]

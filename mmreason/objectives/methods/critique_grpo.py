@@ -25,7 +25,7 @@ from mmreason.objectives.batch import Batch
 from mmreason.objectives.external import entropy_with_gradient, shaped_probability_loss
 from mmreason.objectives.method import Context, Forward, Group, Method, Ratio, Trait
 from mmreason.objectives.ratio import log_ratio
-from mmreason.objectives.stage import appended, from_elsewhere, seed_of, solved, wishes
+from mmreason.objectives.stage import appended, from_elsewhere, seed_of, solved
 from mmreason.records import Rollout, Sample
 from mmreason.rewards.terms import Terms
 from mmreason.rollout.engine import Request
@@ -84,7 +84,7 @@ class CritiqueGrpo(Method):
         assert ctx.engine is not None
         requests = [self._request(group, rollout, ctx) for group in groups for rollout in group.rollouts]
         seed = seed_of(ctx, "critique_grpo", groups[0].number)
-        made = iter(ctx.engine.extend(requests, ctx.sampling, 1, seed, wishes(groups)))
+        made = iter(ctx.engine.extend(requests, ctx.sampling, 1, seed, ctx.asked))
         for group in groups:
             refined = [from_elsewhere(next(made)[0], group.prompt) for _ in group.rollouts]
             self._keep(group, refined, ctx)

@@ -21,7 +21,7 @@ from mmreason.config.strict import Strict
 from mmreason.objectives.advantage import estimate
 from mmreason.objectives.batch import Batch
 from mmreason.objectives.method import Context, Group, Method, Trait
-from mmreason.objectives.stage import seed_of, solved, wishes
+from mmreason.objectives.stage import seed_of, solved
 from mmreason.rollout.engine import Request
 
 ROUNDING = 1e-9
@@ -60,7 +60,7 @@ class Dars(Method):
         requests = [Request(g.sample, g.prompt) for g, more in zip(groups, extra, strict=True) for _ in range(more)]
         if not requests:
             return groups
-        made = ctx.engine.extend(requests, ctx.sampling, 1, seed_of(ctx, "dars", groups[0].number), wishes(groups))
+        made = ctx.engine.extend(requests, ctx.sampling, 1, seed_of(ctx, "dars", groups[0].number), ctx.asked)
         fresh = iter(made)
         for group, count, more in zip(groups, right, extra, strict=True):
             added = [next(fresh)[0] for _ in range(more)]

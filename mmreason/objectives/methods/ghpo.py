@@ -18,7 +18,7 @@ from mmreason.config.strict import Strict
 from mmreason.errors import UserError
 from mmreason.models.codec import Encoded
 from mmreason.objectives.method import Context, Group, Method, Trait
-from mmreason.objectives.stage import appended, seed_of, solved, wishes
+from mmreason.objectives.stage import appended, seed_of, solved
 from mmreason.records import Sample
 from mmreason.rollout.engine import Request
 
@@ -76,7 +76,7 @@ class Ghpo(Method):
         hinted = [self._hinted(group.sample, omega, ctx) for group in failed]
         requests = [Request(group.sample, prompt) for group, prompt in zip(failed, hinted, strict=True)]
         seed = seed_of(ctx, f"ghpo {omega}", failed[0].number)
-        made = ctx.engine.extend(requests, ctx.sampling, ctx.group_size, seed, wishes(failed))
+        made = ctx.engine.extend(requests, ctx.sampling, ctx.group_size, seed, ctx.asked)
         left = []
         for group, prompt, rollouts in zip(failed, hinted, made, strict=True):
             if not any(solved(group, ctx, rollouts)):

@@ -54,8 +54,9 @@ class Bench:
             accuracy = float(right(rollout, sample))
             return Terms(1.0, accuracy, accuracy, Verdict.of(accuracy > 0.0, "4", "by rule"), "", False)
 
+        asked, codec = Asked(entropies=True), self.engine.codec
         return Context(
-            step, 10, seed, group_size, self.sampling, engine=self.engine, codec=self.engine.codec, judge=judge
+            step, 10, seed, group_size, self.sampling, engine=self.engine, codec=codec, judge=judge, asked=asked
         )
 
 

@@ -59,12 +59,3 @@ def moments(values: torch.Tensor, weights: torch.Tensor, total: Total = processe
     count = max(total(float(weights.sum())), 1.0)
     mean = total(float((values * weights).sum())) / count
     return mean, (max(total(float((values.square() * weights).sum())) / count - mean**2, 0.0)) ** 0.5
-
-
-def group_advantage(rewards: torch.Tensor, std_normalise: bool = True) -> torch.Tensor:
-    """`group` or `centred` for groups of one size; float [P prompts, G answers] in and out."""
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
-    if std_normalise:
-        centred = centred / (rewards.std(dim=1, keepdim=True, correction=0) + EPSILON)
-    alive = rewards.amax(dim=1, keepdim=True) > rewards.amin(dim=1, keepdim=True)
-    return torch.where(alive, centred, torch.zeros_like(centred))

@@ -113,6 +113,10 @@ def _check_names(job: Job) -> None:
     check_use(job.domain, [load_dataset(name, job.domain).source for name in job.pipelines])
     for name in job.suites:
         load_suite(name, job.domain)
+    if job.recipe.grpo is not None and job.recipe.grpo.methods:
+        from mmreason.objectives.compose import compose  # loads torch, which only recipes with methods pay for here
+
+        compose(job.recipe.grpo, job.domain.folder)
     _check_launch(job)
 
 

@@ -52,10 +52,12 @@ def _training_lines(job: Job) -> list[str]:
         lines.append(f"sft        {length} of {sft.batch} sequences, lr {sft.optim.lr:g}, target {sft.target}")
     if (grpo := recipe.grpo) is not None:
         updates = -(-grpo.prompts // (grpo.prompts_per_update or grpo.prompts))
+        names = [name for entry in grpo.methods for name in ([entry] if isinstance(entry, str) else entry)]
+        kl = f"{grpo.kl_beta:g}" if isinstance(grpo.kl_beta, float) else "by schedule"
         lines.append(
             f"grpo       {grpo.steps} steps of {grpo.prompts} prompts x {grpo.group_size} answers, "
-            f"{updates} update(s) a step, lr {grpo.optim.lr:g}, kl {grpo.kl_beta:g}, reward {grpo.reward.mode}, "
-            f"pool {recipe.data.rl_source}, engine {grpo.engine}"
+            f"{updates} update(s) a step, lr {grpo.optim.lr:g}, kl {kl}, reward {grpo.reward.mode}, "
+            f"pool {recipe.data.rl_source}, engine {grpo.engine}, algorithm {' + '.join([grpo.algorithm, *names])}"
         )
     limit = f"{recipe.eval.limit} questions a suite" if recipe.eval.limit else "all questions"
     lines.append(f"eval       {', '.join(job.suites) or 'no suites'}: {limit}, {recipe.eval.runs} answer(s) each")

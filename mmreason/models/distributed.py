@@ -20,11 +20,12 @@ from transformers import PreTrainedModel
 from mmreason.config.recipe import LaunchSettings, Optim
 from mmreason.errors import UserError
 from mmreason.groups.tree import Branch
+from mmreason.models.checkpoint import Tensors
 from mmreason.models.codec import Codec
 from mmreason.models.encode import Example
 from mmreason.models.families import plain
 from mmreason.models.fsdp import FsdpLearner
-from mmreason.models.learner import Learner, Tensors
+from mmreason.models.learner import Learner
 from mmreason.models.policy import Policy
 from mmreason.models.zero import ZeroLearner
 from mmreason.project import project_dir

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +24,18 @@ from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim
 from mmreason.errors import UserError
+from mmreason.models.checkpoint import (
+    Tensors,
+    drop_old,
+    intact,
+    read_state,
+    replacing_together,
+    save_kept,
+    step_folders,
+)
 from mmreason.models.codec import Codec
 from mmreason.models.families import family_of, plain
-from mmreason.models.learner import Learner, Tensors, learning_rate, save_kept, step_folders
+from mmreason.models.learner import Learner, learning_rate
 from mmreason.models.load import save_checkpoint
 from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
@@ -131,8 +137,7 @@ class FsdpLearner(Learner):
                 write_text(beside / "state.json", json.dumps(made))
                 save_kept(beside, tensors)
         if processes.is_main():
-            for _, old in step_folders(self.folder)[:-2]:
-                shutil.rmtree(old)
+            drop_old(self.folder)
         processes.barrier()
 
     def resume(self) -> tuple[int, int]:
@@ -141,14 +146,14 @@ class FsdpLearner(Learner):
         if not found:
             return 0, 0
         _, path = found[-1]
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        state = intact(read_state, path / "state.json")
         if state.get("processes") != processes.size() or not (path / _piece_file()).is_file():
             raise UserError(
                 f"{path} was made by {state.get('processes')} processes, this run has {processes.size()} with FSDP: "
                 f"continue with the same launch settings or choose a new --out"
             )
-        self._load(self.pieces, load_file(path / _piece_file()))
-        self._load(self.kept_whole, load_file(path / "whole.safetensors"))
+        self._load(self.pieces, intact(load_file, path / _piece_file()))
+        self._load(self.kept_whole, intact(load_file, path / "whole.safetensors"))
         return int(state["step"]), int(state["updates"])
 
     def _state(self, parameters: dict[str, torch.nn.Parameter]) -> Tensors:
@@ -181,22 +186,6 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
     """All of a spread tensor, gathered by all processes; any other tensor itself."""
     full: torch.Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return full
-
-
-@contextmanager
-def replacing_together(target: Path) -> Iterator[Path]:
-    """A folder into which all processes write; it becomes `target` when all have left the block."""
-    beside = target.with_name(f".{target.name}.part")
-    if processes.is_main():
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-    processes.barrier()
-    yield beside
-    processes.barrier()
-    if processes.is_main():
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(beside, target)
-    processes.barrier()
 
 
 def _piece_file() -> str:

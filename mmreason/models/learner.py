@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim
-from mmreason.errors import UserError
+from mmreason.models.checkpoint import Tensors, drop_old, intact, load_kept, read_state, save_kept, step_folders
 from mmreason.models.codec import Codec
 from mmreason.models.load import save_checkpoint
 from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
 from mmreason.run.files import replacing_folder, write_text
-
-T = TypeVar("T")
-Tensors = dict[str, torch.Tensor]
-_STEP = re.compile(r"step_(\d{6})$")
 
 
 def learning_rate(optim: Optim, step: int, steps: int) -> float:
@@ -36,44 +29,6 @@ def learning_rate(optim: Optim, step: int, steps: int) -> float:
     gone = (step - 1 - warm) / max(steps - warm, 1)
     factor = {"constant": 1.0, "linear": 1.0 - gone, "cosine": 0.5 * (1.0 + math.cos(math.pi * gone))}
     return optim.lr * factor[optim.schedule]
-
-
-def step_folders(folder: Path) -> list[tuple[int, Path]]:
-    """Checkpoints of a stage in order of their step; a folder still being written has another name."""
-    found = [(match, path) for path in folder.glob("step_*") if (match := _STEP.search(path.name))]
-    return sorted((int(match.group(1)), path) for match, path in found)
-
-
-def intact(read: Callable[[Path], T], file: Path) -> T:
-    """What `read` makes of a file of a checkpoint; UserError where the file is missing or broken.
-
-    Going on from the checkpoint before is left to the user: done silently, it would throw work away unseen.
-    """
-    try:
-        return read(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"checkpoint file {file} is missing or broken ({error}): delete the folder {file.parent} to go on from the "
-            f"checkpoint before it"
-        ) from error
-
-
-def read_state(file: Path) -> dict[str, Any]:
-    """state.json of a checkpoint."""
-    state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return state
-
-
-def save_kept(folder: Path, tensors: Tensors | None) -> None:
-    """Tensors of the flow, for example a moving average."""
-    if tensors:
-        save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, folder / "kept.safetensors")
-
-
-def load_kept(folder: Path) -> tuple[dict[str, Any], Tensors]:
-    """What the flow kept in one checkpoint."""
-    state, file = intact(read_state, folder / "state.json"), folder / "kept.safetensors"
-    return dict(state.get("kept", {})), intact(load_file, file) if file.is_file() else {}
 
 
 class Learner:
@@ -134,9 +89,7 @@ class Learner:
             save_file(self._moments(), beside / "optimiser.safetensors")
             write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, "kept": state or {}}))
             save_kept(beside, tensors)
-        half_written = self.folder.glob(".step_*.part")  # by a process that was killed
-        for old in [*half_written, *(path for _, path in step_folders(self.folder)[:-2])]:
-            shutil.rmtree(old)
+        drop_old(self.folder)
 
     def kept(self) -> tuple[dict[str, Any], Tensors]:
         """`state` and `tensors` of the newest checkpoint, empty where there is none."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,8 +20,17 @@ from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim
 from mmreason.errors import UserError, require
+from mmreason.models.checkpoint import (
+    Tensors,
+    drop_old,
+    intact,
+    read_state,
+    replacing_together,
+    save_kept,
+    step_folders,
+)
 from mmreason.models.codec import Codec
-from mmreason.models.learner import Learner, Tensors, learning_rate, save_kept, step_folders
+from mmreason.models.learner import Learner, learning_rate
 from mmreason.models.load import save_checkpoint
 from mmreason.models.policy import Policy
 from mmreason.models.weights import full_weights
@@ -100,25 +107,16 @@ class ZeroLearner(Learner):
         self, step: int, updates: int, state: dict[str, Any] | None = None, tensors: Tensors | None = None
     ) -> None:
         """All processes write into one folder beside, the main one renames it; the last two checkpoints stay."""
-        target = self.folder / f"step_{step:06d}"
-        beside = self.folder / f".step_{step:06d}.part"
+        with replacing_together(self.folder / f"step_{step:06d}") as beside:
+            save_file(self._partition(), beside / _partition_file())
+            weights = self._whole_trainable()
+            if processes.is_main():
+                save_file(weights, beside / "weights.safetensors")
+                made_by = {"processes": processes.size(), "zero_stage": self.stage, "kept": state or {}}
+                write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, **made_by}))
+                save_kept(beside, tensors)
         if processes.is_main():
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-        processes.barrier()
-        save_file(self._partition(), beside / f"partition_{processes.rank():04d}.safetensors")
-        weights = self._whole_trainable()
-        if processes.is_main():
-            save_file(weights, beside / "weights.safetensors")
-            made_by = {"processes": processes.size(), "zero_stage": self.stage, "kept": state or {}}
-            write_text(beside / "state.json", json.dumps({"step": step, "updates": updates, **made_by}))
-            save_kept(beside, tensors)
-        processes.barrier()
-        if processes.is_main():
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(beside, target)
-            for _, old in step_folders(self.folder)[:-2]:
-                shutil.rmtree(old)
+            drop_old(self.folder)
         processes.barrier()
 
     def resume(self) -> tuple[int, int]:
@@ -127,15 +125,15 @@ class ZeroLearner(Learner):
         if not found:
             return 0, 0
         _, path = found[-1]
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        state = intact(read_state, path / "state.json")
         made = (state.get("processes"), state.get("zero_stage"))
         if made != (processes.size(), self.stage):
             raise UserError(
                 f"{path} was made by {made[0]} processes at ZeRO stage {made[1]}, this run has {processes.size()} at "
                 f"stage {self.stage}: continue with the same launch settings or choose a new --out"
             )
-        self._load_whole(load_file(path / "weights.safetensors"))
-        self._load_partition(load_file(path / f"partition_{processes.rank():04d}.safetensors"))
+        self._load_whole(intact(load_file, path / "weights.safetensors"))
+        self._load_partition(intact(load_file, path / _partition_file()))
         return int(state["step"]), int(state["updates"])
 
     def _whole_trainable(self) -> dict[str, torch.Tensor]:
@@ -184,3 +182,7 @@ class ZeroLearner(Learner):
                 "exp_avg": held["exp_avg"].to(master.device),
                 "exp_avg_sq": held["exp_avg_sq"].to(master.device),
             }
+
+
+def _partition_file() -> str:
+    return f"partition_{processes.rank():04d}.safetensors"

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Optim, TinyModel
 from mmreason.errors import UserError
-from mmreason.models.learner import Learner, learning_rate, step_folders
+from mmreason.models.checkpoint import step_folders
+from mmreason.models.learner import Learner, learning_rate
 from mmreason.models.load import load_model
 from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer

@@ -71,8 +71,8 @@ class Layout:
 
 
 def way_for(device: torch.device) -> Way:
-    """The fast way on a device."""
-    return "flex" if device.type == "cuda" else "split"
+    """The fast way on a device; where there is none, the whole mask."""
+    return {"cuda": "flex", "cpu": "split"}.get(device.type, "dense")  # type: ignore[return-value]
 
 
 def tree_attention(

@@ -14,6 +14,10 @@ from torch.utils.checkpoint import checkpoint
 CHUNK_LOGITS = 1 << 24
 """Logits computed at once; 64 MiB in float32."""
 
+BANNED = -1e9
+"""Logit of an id that is never sampled. Its probability is exactly 0; infinity, or the smallest number times a gradient
+above 1, would make 0 x inf of its term in an entropy."""
+
 Extra = Callable[[torch.Tensor], torch.Tensor]
 """Log-probabilities [n, V] -> one number a position [n], differentiable (an entropy, a filtered log-prob)."""
 
@@ -45,8 +49,8 @@ def score(
         logits = head(part)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
         logits = logits / heat.to(logits).unsqueeze(-1)
-        if len(held):  # after the division, which would make the smallest number -inf and its entropy term 0 x inf
-            logits = logits.index_fill(-1, held, torch.finfo(logits.dtype).min)
+        if len(held):
+            logits = logits.index_fill(-1, held, BANNED)
         logp = torch.log_softmax(logits, dim=-1)
         taken = logp.gather(-1, target.unsqueeze(-1)).squeeze(-1)
         return taken, *(extra(logp) for extra in wanted.values())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from mmreason.groups.head import BANNED
 from mmreason.models.codec import Encoded
 from mmreason.models.families import family_of, plain
 from mmreason.models.medium import Medium
@@ -88,8 +89,8 @@ def response_logprobs(
     ).logits[:, :-1]  # [N, T, V]: column t predicts response token t
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
     logits = logits / temperature
-    if banned:  # after the division, which would make the smallest number -inf and its entropy term 0 x inf
-        logits = logits.index_fill(-1, torch.tensor(banned, device=logits.device), torch.finfo(logits.dtype).min)
+    if banned:
+        logits = logits.index_fill(-1, torch.tensor(banned, device=logits.device), BANNED)
     logp = torch.log_softmax(logits, dim=-1)
     taken = logp.gather(-1, rows.responses.unsqueeze(-1)).squeeze(-1)
     with torch.no_grad():

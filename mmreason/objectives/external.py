@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mmreason.groups.head import BANNED
 from mmreason.objectives.method import Forward
 
 
@@ -19,4 +20,4 @@ def shaped_probability_loss(advantage: torch.Tensor, forward: Forward, gamma: fl
 
 def entropy_with_gradient(logp: torch.Tensor) -> torch.Tensor:
     """Nats [m] from log-probabilities [m, V], for `Method.head`. Impossible tokens (-inf) count 0 and carry 0."""
-    return -(logp.exp() * logp.clamp_min(torch.finfo(logp.dtype).min)).sum(-1)
+    return -(logp.exp() * logp.clamp_min(BANNED)).sum(-1)

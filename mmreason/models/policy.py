@@ -6,7 +6,8 @@ A module of its own so that whatever wraps it (DeepSpeed, FSDP) sees one forward
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -87,7 +88,7 @@ class Policy(torch.nn.Module):
     def features(self, media: Sequence[Medium]) -> list[Features]:
         """Features of each medium: one tower pass a content until `forget`, unless the tower needs a gradient."""
         family = family_of(self.model)
-        if torch.is_grad_enabled() and self._tower_learns():
+        if torch.is_grad_enabled() and self.tower_learns():
             self.counts[True]["vision_passes"] += len(media)
             return family.features(self.model, media)
         missing = [medium for medium in distinct(media) if medium.key not in self._features]
@@ -97,6 +98,21 @@ class Policy(torch.nn.Module):
                 made = family.features(self.model, missing)
             self._features |= dict(zip((medium.key for medium in missing), made, strict=True))
         return [self._features[medium.key] for medium in media]
+
+    def share_features(self, other: Policy) -> None:
+        """Use and fill the store of `other`, whose frozen tower has the same weights; it is cleared there."""
+        self._features = other._features
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside the block a tower that learns is asked anew, for example with its adapters switched off."""
+        kept = self._features
+        if self.tower_learns():
+            self._features = {}
+        try:
+            yield
+        finally:
+            self._features = kept
 
     def begin_step(self) -> None:
         """Forget the last step's features and counts."""
@@ -112,7 +128,7 @@ class Policy(torch.nn.Module):
         """
         train, other = self.counts[True], self.counts[False]
         groups = max(train["groups"], 1)
-        passes = train["vision_passes"] + (0 if self._has_tower() and self._tower_learns() else other["vision_passes"])
+        passes = train["vision_passes"] + (0 if self.tower_learns() else other["vision_passes"])
         return {
             "prompt_forwards_per_group": train["prompt_forwards"] / groups,
             "vision_passes_per_group": passes / max(train["media"], 1),
@@ -121,14 +137,13 @@ class Policy(torch.nn.Module):
 
     def forget(self, *, updated: bool = False) -> None:
         """Drop stored features. `updated`: only if the tower's weights have changed since."""
-        if not updated or (self._has_tower() and self._tower_learns()):
+        if not updated or self.tower_learns():
             self._features.clear()
 
-    def _has_tower(self) -> bool:
-        return hasattr(plain(self.model).model, "visual")
-
-    def _tower_learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in plain(self.model).model.visual.parameters())
+    def tower_learns(self) -> bool:
+        """Whether there is a vision tower and some of it is trained."""
+        tower = getattr(plain(self.model).model, "visual", None)
+        return tower is not None and any(parameter.requires_grad for parameter in tower.parameters())
 
     def _packed(self, packed: Packed, features: Features | None) -> torch.Tensor:
         """Last hidden states [U, D] in one forward under the tree's mask."""

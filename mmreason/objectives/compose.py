@@ -58,10 +58,6 @@ class Composition:
         """What acts in this step."""
         return [each for each in self.active if each.at(step)]
 
-    def methods_at(self, step: int) -> list[Method]:
-        """The methods of this step, in the recipe's order."""
-        return [each.method for each in self.on(step)]
-
     def one(self, hook: str, step: int) -> Method | None:
         """The method that has the single hook `hook`, None where the recipe's own rule holds."""
         assert hook in SINGLE, hook

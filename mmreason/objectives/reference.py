@@ -29,18 +29,23 @@ class Reference:
             self.policy = policy
             return
         self.policy = Policy(load_model(start, dtype).eval().requires_grad_(False), codec, grpo.path)
+        self.shares = not policy.tower_learns()
+        if self.shares:  # one tower pass a picture then serves sampling, update and reference
+            self.policy.share_features(policy)
         if self.kind == "ema" and hasattr(policy.model, "disable_adapter"):
             raise UserError("grpo.reference=ema averages whole models: with model.lora use adapter_off or start")
 
     @contextmanager
     def active(self) -> Iterator[Policy]:
         """The policy that stands for the reference inside the block."""
-        if self.kind != "adapter_off":
-            yield self.policy
+        if self.kind == "adapter_off":
+            model: Any = self.trained.model
+            with self.trained.apart(), model.disable_adapter():  # in this order: switched off, a tower looks frozen
+                yield self.trained
             return
-        model: Any = self.trained.model
-        with model.disable_adapter():
-            yield self.trained
+        yield self.policy
+        if not self.shares:
+            self.policy.begin_step()
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -49,7 +54,6 @@ class Reference:
             return
         for average, now in zip(self.policy.model.parameters(), self.trained.model.parameters(), strict=True):
             average.lerp_(now.to(average), 1.0 - self.decay)
-        self.policy.forget(updated=True)
         self.updates += 1
 
     def tensors(self) -> dict[str, torch.Tensor]:

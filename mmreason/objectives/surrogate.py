@@ -6,8 +6,6 @@ from typing import Literal
 
 import torch
 
-from mmreason.objectives.ratio import log_ratio
-
 SurrogateKind = Literal["clip", "cispo"]
 Bound = torch.Tensor | float
 
@@ -42,14 +40,3 @@ def _as(bound: Bound, like: torch.Tensor) -> torch.Tensor:
 def cut_tokens(ratio: torch.Tensor, advantage: torch.Tensor, low: Bound, high: Bound) -> torch.Tensor:
     """bool [N, T]: tokens whose gradient the clip removed."""
     return ((advantage > 0) & (ratio > high)) | ((advantage < 0) & (ratio < low))
-
-
-def clipped_surrogate(
-    logp: torch.Tensor, old: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """PPO's clip as plain GRPO uses it (arXiv 2402.03300, equation 3): loss of each token and the tokens cut, [N, T].
-
-    `advantage` is [N, 1] or [N, T]; `old` carries no gradient.
-    """
-    ratio, low, high = log_ratio(logp, old).exp(), 1.0 - clip_low, 1.0 + clip_high
-    return token_loss("clip", ratio, advantage, low, high, logp), cut_tokens(ratio, advantage, low, high)

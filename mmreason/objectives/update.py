@@ -117,44 +117,29 @@ def micro_loss(
     first: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(weighted sum of token losses, scalars of regularisers) of one micro-batch, both with gradient."""
-    methods = {hook: composition.one(hook, ctx.step) for hook in ("ratio", "surrogate", "external")}
     extras = {name: run for each in composition.on(ctx.step) for name, run in each.method.head().items()}
     made = forward(policy, chosen, batch, grpo.sampling.temperature, {"entropy": entropy, **extras})
-    device = made["logp"].device
-    micro = batch.take([row for one in chosen for row in one.rows]).to(device)
-    advantage, weights = advantage.to(made["logp"]), weights.to(made["logp"])
-    logp, old = made.pop("logp"), micro.aux.get("logp_old")
-    old = logp.detach() if old is None else old.to(logp)
-    fw = Forward(logp, old, made.pop("entropy").detach(), made)
-    own = ~micro.external.to(device)
+    logp = made.pop("logp")
+    micro = batch.take([row for one in chosen for row in one.rows]).to(logp.device)
+    advantage, weights, old = advantage.to(logp), weights.to(logp), micro.aux.get("logp_old")
+    fw = Forward(logp, logp.detach() if old is None else old.to(logp), made.pop("entropy").detach(), made)
+    fw.ratio = ratio_of(micro, fw, grpo, composition, ctx)
 
-    if methods["ratio"] is not None:
-        fw.ratio = methods["ratio"].ratio(micro, fw, ctx)
-    else:
-        low, high = (value(c, ctx.step, ctx.total) for c in (grpo.clip_low, grpo.clip_high))
-        fw.ratio = Ratio(make_ratio(grpo.ratio, logp, old, micro.mask), 1.0 - low, 1.0 + high)
     weight, keep = torch.ones_like(logp), micro.mask
     for method in composition.all("shape", ctx.step):
         shaped = method.shape(advantage, micro, fw, ctx)
         advantage = shaped.advantage
         weight = weight if shaped.weight is None else weight * shaped.weight.to(weight)
         keep = keep if shaped.keep is None else keep & shaped.keep
-    if methods["surrogate"] is not None:
-        loss = methods["surrogate"].surrogate(advantage, micro, fw, ctx)
-    else:
-        r = fw.ratio
-        loss = token_loss(grpo.surrogate, r.ratio, advantage, r.low, r.high, logp, grpo.dual_clip)
-    behaved = own & torch.tensor([rollout.same_context for rollout in micro.rollouts], device=device)
-    gap = mismatch_weights(old, micro.logp_roll.to(logp), micro.mask, behaved, grpo)
-    loss = loss * weight * gap
-    if methods["external"] is not None:
-        loss = torch.where(own.unsqueeze(1), loss, methods["external"].external(advantage, micro, fw, ctx))
+    behaved = torch.tensor([not r.external and r.same_context for r in micro.rollouts], device=logp.device)
+    gap = mismatch_weights(fw.old, micro.logp_roll.to(logp), micro.mask, behaved, grpo)
+    loss = surrogate_of(advantage, weight * gap, micro, fw, grpo, composition, ctx)
     loss = torch.where(keep, loss, 0.0)
-    beta = value(grpo.kl_beta, ctx.step, ctx.total)
+
+    reference, beta = micro.aux.get("logp_ref"), value(grpo.kl_beta, ctx.step, ctx.total)
     if beta > 0.0 and grpo.kl_place == "loss":
-        loss = loss + beta * torch.where(
-            micro.mask, divergence(grpo.kl_estimator, logp, micro.aux["logp_ref"].to(logp)), 0.0
-        )
+        assert reference is not None
+        loss = loss + beta * torch.where(micro.mask, divergence(grpo.kl_estimator, logp, reference.to(logp)), 0.0)
     scalar = logp.new_zeros(())
     for method in composition.all("regularise", ctx.step):
         tokens, number = method.regularise(micro, fw, ctx)
@@ -162,9 +147,41 @@ def micro_loss(
         scalar = scalar if number is None else scalar + number
     if sums is not None:
         final = torch.where(keep, weight * gap, 0.0) * weights
-        reference = micro.aux.get("logp_ref")
         sums.add(tokens_of(micro, fw, advantage, reference, final, gap), first)
     return (loss * weights).sum(), scalar
+
+
+def ratio_of(micro: Batch, fw: Forward, grpo: GrpoSettings, composition: Composition, ctx: Context) -> Ratio:
+    """A method's ratios and bounds, or the recipe's."""
+    method = composition.one("ratio", ctx.step)
+    if method is not None:
+        return method.ratio(micro, fw, ctx)
+    low, high = (value(c, ctx.step, ctx.total) for c in (grpo.clip_low, grpo.clip_high))
+    return Ratio(make_ratio(grpo.ratio, fw.logp, fw.old, micro.mask), 1.0 - low, 1.0 + high)
+
+
+def surrogate_of(
+    advantage: torch.Tensor,
+    weight: torch.Tensor,
+    micro: Batch,
+    fw: Forward,
+    grpo: GrpoSettings,
+    composition: Composition,
+    ctx: Context,
+) -> torch.Tensor:
+    """Weighted loss of each token [n, T]; external rows have a rule of their own, which no weight changes."""
+    method, other = (composition.one(hook, ctx.step) for hook in ("surrogate", "external"))
+    if method is not None:
+        loss = method.surrogate(advantage, micro, fw, ctx)
+    else:
+        r = fw.ratio
+        assert r is not None
+        loss = token_loss(grpo.surrogate, r.ratio, advantage, r.low, r.high, fw.logp, grpo.dual_clip)
+    loss = loss * weight
+    if other is None:
+        return loss
+    external = micro.external.to(loss.device).unsqueeze(1)
+    return torch.where(external, other.external(advantage, micro, fw, ctx), loss)
 
 
 def row_means(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

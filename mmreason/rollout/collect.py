@@ -68,7 +68,8 @@ def collect(
     terms: list[Terms] = []
     kept: list[int] = []
     attempts = 0
-    while attempts == 0 or (attempts < grpo.dynamic_sampling and processes.smallest(len(kept)) < want):
+    fresh: list[int] = []  # kept groups of this step; replayed ones come on top
+    while attempts == 0 or (attempts < grpo.dynamic_sampling and processes.smallest(len(fresh)) < want):
         examples, drawn = draw_prompts(pool, drawn, seed, grpo.prompts, composition, ctx)
         first = attempts * grpo.prompts + processes.rank()
         numbers = range(first, first + grpo.prompts, processes.size())
@@ -79,13 +80,13 @@ def collect(
         batch, terms = scored([*groups, *replayed], ctx, labelled)
         batch = shape_rewards(batch, composition, grpo, ctx)
         kept = keep_groups(batch, composition, grpo, ctx)
+        own = {group.number for group in groups}
+        fresh = [number for number in kept if number in own]
     assert batch is not None
     if processes.largest(len(kept)) == 0:
         raise nothing_left(batch, attempts, grpo, composition, ctx)
     if grpo.dynamic_sampling:
-        fresh = {group.number for group in groups}
-        surplus = [number for number in kept if number in fresh][want:]
-        kept = [number for number in kept if number not in surplus]
+        kept = [number for number in kept if number not in fresh[want:]]
     return Collected(batch, terms, kept, drawn, attempts)
 
 

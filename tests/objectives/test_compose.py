@@ -155,7 +155,7 @@ def test_a_file_needs_a_domain() -> None:
 
 
 def test_compose_asks_each_method(domain: Path) -> None:
-    assert compose(grpo(methods=["own.py:Brevity"]), domain).methods_at(1)
+    assert compose(grpo(methods=["own.py:Brevity"]), domain).on(1)
     with pytest.raises(UserError, match="groups of 4"):
         compose(grpo(methods=["own.py:Brevity"], group_size=2), domain)
 
@@ -171,7 +171,7 @@ def test_who_answers_a_hook() -> None:
     assert composition.needs(4) == {Need.ENTROPY_OLD}
     assert composition.traits(2) == {Trait.TOKEN_WEIGHT}
     assert composition.turns() == [1, 4]
-    assert Composition().methods_at(1) == []
+    assert Composition().on(1) == []
     assert Composition().needs(1) == frozenset()
 
 

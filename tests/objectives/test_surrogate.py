@@ -8,10 +8,18 @@ import pytest
 import torch
 
 from mmreason.objectives.kl import k3
-from mmreason.objectives.ratio import LOG_RATIO_LIMIT
-from mmreason.objectives.surrogate import clipped_surrogate
+from mmreason.objectives.ratio import LOG_RATIO_LIMIT, make_ratio
+from mmreason.objectives.surrogate import cut_tokens, token_loss
 
 F64 = torch.float64
+
+
+def clipped_surrogate(
+    logp: torch.Tensor, old: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As the update puts it together for plain GRPO: loss of each token and the tokens cut."""
+    ratio, low, high = make_ratio("token", logp, old, torch.ones_like(logp).bool()), 1.0 - clip_low, 1.0 + clip_high
+    return token_loss("clip", ratio, advantage, low, high, logp), cut_tokens(ratio, advantage, low, high)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from mmreason.run.files import replacing
 
 _TEXT, _INT = pa.string(), pa.int64()
 _PART = pa.struct([("type", _TEXT), ("text", _TEXT), ("media", _INT)])
-_MEDIA_NUMBERS = {"tokens", "min_pixels", "max_pixels"}
 _MEDIA = pa.struct(
     [
-        (name, _INT if name in _MEDIA_NUMBERS else _TEXT)
-        for name in ("sha256", "kind", "path", "tokens", "min_pixels", "max_pixels", "frame_rule")
+        *((name, _TEXT) for name in ("sha256", "kind", "path", "frame_rule")),
+        *((name, _INT) for name in ("tokens", "min_pixels", "max_pixels", "total_pixels")),
+        *((name, pa.float64()) for name in ("start", "end", "fps")),
     ]
 )
 SCHEMA = pa.schema(

@@ -25,9 +25,15 @@ class AnswerKind(StrEnum):
     FREE = "free"
     """Free text, judged by a model or by overlap."""
     INTERVAL = "interval"
-    """A time interval or a box."""
+    """One or more time intervals in seconds, as JSON [[start, end], ...]."""
+    BOX = "box"
+    """One box in pixels, as JSON [left, top, right, bottom]."""
     FRAMES = "frames"
-    """Frame times."""
+    """A set of frame numbers or times, as a JSON list."""
+    REGRESSION = "regression"
+    """A measured number, graded by how near the answer comes."""
+    OCR = "ocr"
+    """Text read from a picture, graded by characters."""
     PROGRAM = "program"
     """A FinQA program; the gold value is what it executes to."""
 
@@ -56,8 +62,10 @@ class Answer:
     scale: str = ""
     """Scale word that the question or table states for bare numbers ("million"), else empty."""
     aliases: dict[str, list[str]] = field(default_factory=dict)
-    """Label -> accepted wordings, for judgements."""
+    """Label -> accepted wordings, for judgements; for spans and free text the one key "also" lists other golds."""
     lang: str = "en"
+    threshold: float | None = None
+    """How much credit counts as right, for kinds with partial credit (least IoU, ...); None: the kind's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +89,21 @@ class MediaRef:
     kind: str
     """"image" or "video"."""
     path: str
-    """Relative to the data root."""
+    """Relative to the data root; a folder for a clip that comes as single frames."""
     tokens: int
     """Expected placeholder tokens under `min_pixels`/`max_pixels`; 0 until a processor is chosen."""
     min_pixels: int = 0
+    """Bounds of one picture or frame; 0: the processor's own."""
     max_pixels: int = 0
     frame_rule: str = ""
+    """Which frames of a clip are looked at, see `media.frame_rules`; empty for pictures."""
+    start: float | None = None
+    """Seconds; the part of a clip that is asked about. None: from its beginning."""
+    end: float | None = None
+    fps: float = 0.0
+    """Frames a second of a folder of frames; 0 for files, which carry their own times."""
+    total_pixels: int = 0
+    """Bound over all frames of a clip together; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,24 @@ class Verdict:
     read: str | None
     why: str
     unread: Unread | None = None
+    value: float | None = None
+    """Partial credit in [0, 1], for kinds that have it (IoU, relative accuracy, overlap); None: all or nothing."""
 
     @property
     def score(self) -> float:
         """1.0 for right, else 0.0."""
         return 1.0 if self.outcome is Outcome.RIGHT else 0.0
+
+    @property
+    def credit(self) -> float:
+        """The partial credit where the kind has one, else the score."""
+        return self.score if self.value is None else self.value
+
+    @classmethod
+    def graded(cls, value: float, threshold: float, read: str, why: str) -> Verdict:
+        """Right from `threshold` on, with the partial credit kept."""
+        outcome = Outcome.RIGHT if value >= threshold else Outcome.WRONG
+        return cls(outcome, read, why, value=value)
 
     @classmethod
     def right(cls, read: str, why: str) -> Verdict:

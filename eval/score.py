@@ -16,7 +16,8 @@ from mmreason.suites.predictions import match_predictions, read_predictions
 from mmreason.suites.results import results_json, write_results
 from mmreason.suites.rules import applicable
 from mmreason.suites.scoring import score_outputs
-from mmreason.suites.suite import Suite, load_suite, read_suite
+from mmreason.suites.reading import read_suite
+from mmreason.suites.suite import Suite, load_suite
 from mmreason.suites.summary import summarise
 
 Mode = Literal["strict", "official"]

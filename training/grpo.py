@@ -153,7 +153,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     for tracker in trackers:
         tracker.close()
     learner.export(codec, folder.final("grpo"))
-    write_json(folder.final("grpo") / "protocol.json", {"hash": Protocol.of(domain).hash})
+    write_json(folder.final("grpo") / "protocol.json", Protocol.of(domain).to_dict())
 
 
 def finish(composition: Composition, batch: Batch, advantage: torch.Tensor, ctx: Context) -> None:

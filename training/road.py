@@ -48,14 +48,15 @@ def flow(name: str) -> Any:
 def data(road: Road) -> dict[str, Any]:
     """Cold-start and RL sets, decontaminated against every question of the suites, whatever `eval.limit` asks."""
     from mmreason.data.sources import data_root
-    from mmreason.suites.suite import load_suite, suite_questions
+    from mmreason.suites.reading import suite_questions
+    from mmreason.suites.suite import load_suite
 
     share = road.recipe.data.eval_fraction
     suites = [load_suite(name, road.domain) for name in road.suites]
     questions = [
         sample
         for suite in suites
-        for sample in suite_questions(suite, road.domain, road.data_dir, None, share, road.folder.made)
+        for sample in suite_questions(suite, road.domain, road.data_dir, None, share, road.folder.made, subset=True)
     ]
     built = flow("data_pipelines/cold_start.py").main(
         road.recipe, road.domain, road.folder, data_dir=road.data_dir, eval_samples=questions

@@ -90,4 +90,4 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
 
     metrics.close()
     learner.export(codec, folder.final("sft"))
-    write_json(folder.final("sft") / "protocol.json", {"hash": Protocol.of(domain).hash})
+    write_json(folder.final("sft") / "protocol.json", Protocol.of(domain).to_dict())

@@ -39,6 +39,18 @@ class RewardEntry(Strict):
     combine: Literal["mul", "add"] = "add"
 
 
+class MediaRule(Strict):
+    """How pictures and clips are looked at; part of the protocol. 0 and empty: the processor's own."""
+
+    frame_rule: str = ""
+    """Which frames of a clip, see `media.frame_rules`: 'uniform:32', 'fps:2', 'segments:16', ..."""
+    min_pixels: int = 0
+    """Bounds of one picture or frame."""
+    max_pixels: int = 0
+    total_pixels: int = 0
+    """Bound over all frames of a clip."""
+
+
 class DomainFile(Strict):
     """domain.yaml."""
 
@@ -49,6 +61,7 @@ class DomainFile(Strict):
     prompts: dict[str, str]
     """'<kind>.<lang>', '<lang>' or 'default' -> template file; {question} and {options} are filled."""
     system_prompt: str | None = None
+    media: MediaRule = MediaRule()
     rewards: list[RewardEntry] = Field(default_factory=list)
     """Empty: accuracy and format as the recipe's grpo.reward says."""
     environment: str | None = None

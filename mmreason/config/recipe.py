@@ -160,6 +160,13 @@ class EvalSettings(Strict):
     batch: int = 128
     limit: int | None = None
     """Questions per suite; results then say 'subset n of N'."""
+    subset: bool = False
+    """Take a part of a released split where no more is there; results then say 'subset n of N'."""
+    prompt: Literal["own", "official"] = "own"
+    """Put questions as the domain does, or as the authors of each suite do."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    share_prompts: bool = True
+    """Prefill what the prompts of several questions have in common (a clip, an image, a report) once."""
 
 
 class LaunchSettings(Strict):

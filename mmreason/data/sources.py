@@ -73,6 +73,12 @@ def source_files(domain: Domain, name: str, split: str, data_dir: Path | None) -
     return paths
 
 
+def has_files(domain: Domain, name: str, split: str, data_dir: Path | None) -> bool:
+    """Whether every declared file of the split is there; True for a generated set."""
+    entry, root = domain.source(name), data_root(domain, data_dir)
+    return not entry.files or all((root / file).is_file() for file in entry.files.get(split, [""]))
+
+
 def _unique(items: Iterable[Sample | Drop], name: str) -> Iterator[Sample | Drop]:
     seen: set[str] = set()
     for item in items:
@@ -90,8 +96,13 @@ def read_source(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     made: Path | None = None,
+    need_media: bool = True,
+    missing: list[str] | None = None,
 ) -> Iterator[Sample | Drop]:
     """Stream one split of a declared source. Without a data folder, generated pictures go to `made`.
+
+    `need_media=False` reads annotations without looking for pictures and clips. Absent ones that a reader attaches
+    with `ReadRequest.attach` are listed in `missing`; without that list they are a UserError.
 
     Where sources.yaml states `count` for the split, any other number of items (samples and drops) is a
     UserError once the stream ends, unless options hold `subset: true`, which allows fewer. Entries whose
@@ -101,7 +112,7 @@ def read_source(
     subset = options.pop("subset", False)
     files = source_files(domain, name, split, data_dir)
     root = data_root(domain, data_dir, None if entry.files else made)
-    request = ReadRequest(name, split, files, entry, options, seed, root)
+    request = ReadRequest(name, split, files, entry, options, seed, root, need_media, missing)
     found = 0
     for item in _unique(load_ref(entry.reader, domain.folder)(request), name):
         found += 1

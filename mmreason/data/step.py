@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from mmreason.config import Domain, Recipe, SourceEntry
-from mmreason.records import Sample
+from mmreason.media.files import media_ref
+from mmreason.records import MediaRef, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,22 @@ class ReadRequest:
     seed: int = 0
     root: Path | None = None
     """Folder that media paths are relative to; a generated set writes its pictures there."""
+    need_media: bool = True
+    """False: pictures and clips are named but not looked for."""
+    missing: list[str] | None = None
+    """Takes the names of absent media files; None: the first absent one is a UserError."""
+
+    def attach(self, relative: str, kind: str = "image", **bounds: Any) -> MediaRef:
+        """A picture or clip of this set, checked and hashed; `bounds` are further fields of MediaRef.
+
+        The hash is empty where media are not needed, and for an absent file where `missing` collects them.
+        Raises UserError for a broken file or a path outside the data folder.
+        """
+        assert self.root is not None
+        named = MediaRef("", kind, relative, tokens=0, **bounds)
+        if not self.need_media:
+            return named
+        if self.missing is not None and not (self.root / relative).exists():
+            self.missing.append(relative)
+            return named
+        return replace(media_ref(self.root, relative, kind), **bounds)

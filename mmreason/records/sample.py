@@ -129,6 +129,12 @@ class Message:
         pictures = tuple(Part("image", media=index) for index in range(images))
         return cls(role, (*pictures, Part("text", text)))
 
+    @classmethod
+    def about(cls, text: str, media: tuple[MediaRef, ...]) -> Message:
+        """The user's turn about all of `media`, in order before the text."""
+        shown = (Part(ref.kind, media=index) for index, ref in enumerate(media))
+        return cls(Role.USER, (*shown, Part("text", text)))
+
     @property
     def text(self) -> str:
         return "".join(part.text for part in self.parts)

@@ -19,7 +19,8 @@ from mmreason.suites.generations import draw_answers, model_hash, samples_hash
 from mmreason.suites.results import read_results, results_json, write_results
 from mmreason.suites.rules import applicable
 from mmreason.suites.scoring import score_outputs
-from mmreason.suites.suite import Suite, SuiteData, read_suite, suite_domain
+from mmreason.suites.reading import SuiteData, read_suite
+from mmreason.suites.suite import Suite, suite_domain
 from mmreason.suites.summary import summarise
 
 

@@ -1,4 +1,4 @@
-"""A predictions file, one {"id", "output"} a line, matched with a suite's questions."""
+"""Predictions files matched with a suite's questions: our own form, and those of published scorers."""
 
 from __future__ import annotations
 
@@ -9,46 +9,108 @@ from typing import Any
 
 from mmreason.errors import UserError
 from mmreason.records import Sample
+from mmreason.suites.references import prediction_format
 from mmreason.suites.scoring import Output
+from mmreason.suites.suite import Suite
+
+OURS = "mmreason"
+"""Name of our own form: one {"id", "output"} a line."""
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    where = f"{path} line {number}"
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"key {twice!r} was given before; give each question once")
+    return found
+
+
+def parse_json(text: str, where: str) -> Any:
+    """JSON text whose objects have no key twice. Raises UserError that begins with `where`."""
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f'{where} is not JSON ({error}); expected {{"id": ..., "output": ...}}') from None
-    if not isinstance(row, dict) or not {"id", "output"} <= set(row):
-        found = sorted(row) if isinstance(row, dict) else type(row).__name__
-        raise UserError(f"{where} has {found}, expected the fields 'id' and 'output'")
-    outputs = row["output"] if isinstance(row["output"], list) else [row["output"]]
-    if not outputs or not all(isinstance(output, str) for output in outputs):
-        raise UserError(f"{where} ({row['id']}): 'output' is {row['output']!r}, expected text or a list of texts")
-    return {"id": str(row["id"]), "outputs": outputs}
+        return json.loads(text, object_pairs_hook=_unique_pairs)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error})") from None
 
 
-def read_predictions(path: Path) -> dict[str, list[str]]:
-    """Id -> outputs; `output` may be a list of several answers to the same question.
-
-    Raises UserError on a missing or empty file, foreign encoding, a broken line, a missing field, an id given twice.
-    """
+def read_text(path: Path) -> str:
+    """The text of a predictions file. Raises UserError for a missing, empty or foreign one."""
     if not path.is_file():
         raise UserError(f"no predictions file {path}")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    found: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, start=1):
+    if not text.strip():
+        raise UserError(f"{path} holds no predictions")
+    return text
+
+
+def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The objects of a JSON-lines file, each with its place for messages."""
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):  # not splitlines: U+2028 is text
         if not line.strip():
             continue
-        row = _row(path, number, line)
-        if row["id"] in found:
-            raise UserError(f"{path} line {number}: id {row['id']!r} was given before; give each question once")
-        found[row["id"]] = row["outputs"]
-    if not found:
-        raise UserError(f"{path} holds no predictions")
+        where = f"{path} line {number}"
+        row = parse_json(line, where)
+        if not isinstance(row, dict):
+            raise UserError(f"{where} is {type(row).__name__}, expected one JSON object a line")
+        rows.append((where, row))
+    return rows
+
+
+def collect(pairs: Sequence[tuple[str, str, list[str]]]) -> dict[str, list[str]]:
+    """(place, id, outputs) -> id -> outputs. Raises UserError for an id given twice."""
+    found: dict[str, list[str]] = {}
+    for where, name, outputs in pairs:
+        if name in found:
+            raise UserError(f"{where}: id {name!r} was given before; give each question once")
+        found[name] = outputs
     return found
+
+
+def _outputs(where: str, row: dict[str, Any]) -> tuple[str, str, list[str]]:
+    if not {"id", "output"} <= set(row):
+        raise UserError(f"{where} has {sorted(row)}, expected the fields 'id' and 'output'")
+    outputs = row["output"] if isinstance(row["output"], list) else [row["output"]]
+    if not outputs or not all(isinstance(output, str) for output in outputs):
+        raise UserError(f"{where} ({row['id']}): 'output' is {row['output']!r:.200}, expected text or a list of texts")
+    return where, str(row["id"]), outputs
+
+
+def read_predictions(path: Path) -> dict[str, list[str]]:
+    """Id -> outputs of our own form; `output` may be a list of several answers to the same question.
+
+    Raises UserError on a missing or empty file, foreign encoding, a broken line, a missing field, an id given twice.
+    """
+    return collect([_outputs(where, row) for where, row in read_lines(path)])
+
+
+def read_any(path: Path, suite: Suite, samples: Sequence[Sample], form: str | None = None) -> dict[str, list[str]]:
+    """Id -> outputs, in the form named `form`; without a name ours, unless the file is another that the suite reads.
+
+    Raises UserError for an unknown form, naming those of the suite.
+    """
+    if form not in (None, OURS, *suite.formats):
+        have = ", ".join([OURS, *suite.formats])
+        raise UserError(f"suite {suite.name!r} reads no predictions in the form {form!r}; it reads {have}")
+    if form is None:
+        form = OURS if not suite.formats or _is_ours(path) else suite.formats[0]
+    return read_predictions(path) if form == OURS else prediction_format(form)(path, samples)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the first line is an object with our two fields."""
+    first = next((line for line in read_text(path).split("\n") if line.strip()), "")
+    try:
+        row = json.loads(first)
+    except ValueError:
+        return False  # the beginning of a JSON document over several lines
+    return isinstance(row, dict) and {"id", "output"} <= set(row)
 
 
 def match_predictions(
@@ -67,7 +129,7 @@ def match_predictions(
             f"its ids look like {example!r}"
         )
     counts = {len(outputs) for outputs in predictions.values()}
-    if len(counts) > 1:
+    if len(counts) != 1:
         raise UserError(f"predictions give {sorted(counts)} answers a question; give the same number for each")
     runs = counts.pop()
     missing = [sample.id for sample in samples if sample.id not in predictions]

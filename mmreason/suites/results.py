@@ -11,7 +11,8 @@ from typing import Any
 from mmreason.errors import UserError
 from mmreason.run.files import write_json, write_jsonl
 from mmreason.suites.intervals import stderr
-from mmreason.suites.suite import Suite, coverage, is_official
+from mmreason.suites.reading import coverage, is_official
+from mmreason.suites.suite import Suite
 
 _LOWER_IS_BETTER = ("unread_rate", "think_empty_share")
 
@@ -21,8 +22,8 @@ def task_metrics(suite: Suite, summary: Mapping[str, Any], records: Sequence[Map
     names = {"acc": "acc", **{name: name for name in suite.metrics if name != "strict"}}
     values: dict[str, Any] = {"name": suite.name, "alias": suite.title, "sample_len": len(records)}
     for metric, key in names.items():
-        scores = [record[key] for record in records]
-        values[f"{metric},none"] = sum(scores) / len(scores)
+        scores = [record[key] for record in records if record[key] is not None]  # None: left out by that scorer
+        values[f"{metric},none"] = sum(scores) / len(scores) if scores else 0.0
         error = stderr(scores)
         values[f"{metric}_stderr,none"] = "N/A" if error is None else error
     values["reward,none"] = summary["reward"]["mean"]

@@ -10,7 +10,7 @@ from typing import Any
 from mmreason.records import Rollout, Sample, Stop, Unread, Verdict
 from mmreason.rewards.reward import Reward
 from mmreason.rewards.terms import Terms
-from mmreason.suites.rules import rule
+from mmreason.suites.rules import run_all
 from mmreason.suites.suite import Suite
 
 MISSING = "no output was given for this question"
@@ -33,18 +33,15 @@ def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
     return reward(Rollout(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop), sample)
 
 
-def _run(output: Output, sample: Sample, suite: Suite, reward: Reward) -> dict[str, Any]:
-    """One answer scored by every rule of the suite."""
-    terms = _judge(output, sample, reward)
-    official = {
-        name: output.text is not None and rule(name)(output.text, sample) for name in suite.metrics if name != "strict"
-    }
+def _run(output: Output, terms: Terms, official: dict[str, float | None]) -> dict[str, Any]:
+    """One answer as judged by our graders and by every published scorer of the suite."""
     return {
         "output": output.text,
         "stop": output.stop,
         "tokens": output.tokens,
         "outcome": terms.verdict.outcome.value,
         "unread": terms.verdict.unread.value if terms.verdict.unread else None,
+        "credit": terms.verdict.credit,
         "read": terms.verdict.read,
         "why": terms.verdict.why,
         "format": terms.format,
@@ -59,20 +56,14 @@ def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def score_sample(
-    index: int,
-    sample: Sample,
-    outputs: Sequence[Output],
-    suite: Suite,
-    reward: Reward,
-    train_documents: Mapping[str, int] | None,
+def _record(
+    index: int, sample: Sample, runs: list[dict[str, Any]], suite: Suite, train_documents: Mapping[str, int] | None
 ) -> dict[str, Any]:
     """One record: lm-eval's sample keys (doc_id ... acc), then ours (`runs`, `groups`, `document_in_train`).
 
-    `acc` and each reference rule are means over the answers. `document_in_train` is None where the run
-    left no list of training documents.
+    `acc`, `credit` and each scorer's value are means over the answers; a scorer that leaves all of them out of its
+    denominator has None. `document_in_train` is None where the run left no list of training documents.
     """
-    runs = [_run(output, sample, suite, reward) for output in outputs]
     question = sample.question if suite.keep_questions else ""
     metadata = {key: value for key, value in sample.metadata.items() if key not in ("question", "prompted")}
     names = [name for name in suite.metrics if name != "strict"]
@@ -83,11 +74,12 @@ def score_sample(
         "resps": [[run["output"] for run in runs]],
         "filtered_resps": [run["read"] for run in runs],
         "filter": "none",
-        "metrics": ["acc", *names],
+        "metrics": ["acc", "credit", *names],
         "doc_hash": _sha(sample.id + sample.question),
         "prompt_hash": _sha("\n".join(message.text for message in sample.prompt)),
         "target_hash": _sha(sample.answer.gold),
         "acc": _mean([run["outcome"] == "right" for run in runs]),
+        "credit": _mean([run["credit"] for run in runs]),
         **{name: _mean([run["official"][name] for run in runs]) for name in names},
         "id": sample.id,
         "kind": sample.answer.kind.value,
@@ -100,8 +92,9 @@ def score_sample(
     }
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean(values: Sequence[float | None]) -> float | None:
+    counted = [value for value in values if value is not None]
+    return sum(counted) / len(counted) if counted else None
 
 
 def score_outputs(
@@ -116,7 +109,12 @@ def score_outputs(
     `reward` is the one that training uses (`mmreason.rewards.reward.load_reward`), so that a right answer means
     the same in both. Its declared terms see text and stop reason; token ids are not kept.
     """
-    return [
-        score_sample(index, sample, answers, suite, reward, train_documents)
-        for index, (sample, answers) in enumerate(zip(samples, outputs, strict=True))
-    ]
+    scored = run_all(suite, samples, [[output.text for output in answers] for answers in outputs])
+    records = []
+    for index, (sample, answers) in enumerate(zip(samples, outputs, strict=True)):
+        runs = [
+            _run(output, _judge(output, sample, reward), {name: runs[turn][index].value for name, runs in scored.items()})
+            for turn, output in enumerate(answers)
+        ]
+        records.append(_record(index, sample, runs, suite, train_documents))
+    return records

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from mmreason.config import Domain, load_domain, read_yaml
-from mmreason.config.recipe import DataSettings
+from mmreason.config import Domain, MediaRule, load_domain, read_yaml
 from mmreason.config.strict import Strict, validate
-from mmreason.data.holdout import held_out
-from mmreason.data.sources import read_source
-from mmreason.data.step import Drop
 from mmreason.errors import UserError, nearest
 from mmreason.project import project_dir
-from mmreason.protocol import Protocol
-from mmreason.records import Sample
 
-EVAL_FRACTION: float = DataSettings.model_fields["eval_fraction"].default
+
+class AskedAs(Strict):
+    """How the authors of a set put its questions."""
+
+    template: str
+    """With {question} and {options}."""
+    system: str | None = None
+    options: str = "{letter}. {text}"
+    """One option; one a line."""
+    prefill: str = ""
+    """Beginning of the assistant's turn."""
+    put_back: str = ""
+    """What of the prefill their scorer sees before the output."""
+    stop: list[str] = Field(default_factory=list)
+    """The output is cut before the first of these."""
+    max_new_tokens: int | None = None
 
 
 class Suite(Strict):
@@ -35,6 +41,9 @@ class Suite(Strict):
     source: str | None = None
     """Key in sources.yaml; None: the domain's only source."""
     split: str
+    also: list[str] = Field(default_factory=list)
+    """Other declared splits that hold the same questions in another form or a part of them, tried in order where the
+    files of `split` are absent."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Passed to the reader."""
     seed: int = 0
@@ -42,28 +51,33 @@ class Suite(Strict):
     held_out: bool = False
     """Ask only the documents that `data.eval_fraction` sets apart from a split that also feeds training."""
     released_count: int | None = None
-    """Questions in the released split; fewer are called a subset and carry no official label."""
+    """Questions in the released split; fewer are read only on request (--subset) and carry no official label."""
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Templates in place of the domain's, by the same keys."""
+    media: MediaRule | None = None
+    """Frame rule and pixel bounds in place of the domain's."""
+    asked_as: AskedAs | None = None
+    """The authors' own way to ask, used with eval.prompt=official."""
     metrics: list[str] = Field(default_factory=lambda: ["strict"])
-    """`strict` (our graders), then names of reference rules, see `mmreason.suites.rules`."""
+    """`strict` (our graders), then published scorers as '<module>.<name>', see `mmreason.suites.references`."""
+    totals: list[str] = Field(default_factory=list)
+    """Numbers over the strict verdicts that a mean does not give (worst case over variants, ...), named likewise."""
+    main: str = "micro"
+    """The headline of the strict mode: 'micro', 'macro:<key of group_by>', or '<total>:<number>'."""
+    formats: list[str] = Field(default_factory=list)
+    """Readers of predictions files in the form of a published scorer, '<module>.<name>'."""
     group_by: list[str] = Field(default_factory=list)
     """Metadata keys to break the score down by."""
     interval_by: Literal["question", "document"] = "question"
-    """What intervals resample; `document` where several questions are forms of one (permuted options)."""
+    """What intervals resample; `document` where questions share a clip, an image or a report."""
+    known_bad: dict[str, str] = Field(default_factory=dict)
+    """Sample id -> what is wrong with its gold. Such questions stay in; the score without them stands beside."""
+    reader_only: bool = False
+    """No outside check of the score exists: it is ours alone, and listed so."""
     keep_questions: bool = True
     """False where the authors ask that questions are not republished: sample files then hold ids and hashes."""
     licence: str = ""
     """Licence note printed beside the score."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteData:
-    """The questions of a suite with the protocol applied, and what the reader refused."""
-
-    samples: list[Sample]
-    available: int
-    """Questions that could be read, before `held_out` and `limit`."""
-    dropped: dict[str, int]
-    """Reason -> rows that the reader refused."""
 
 
 def _files(domain: Domain | None) -> dict[str, Path]:
@@ -79,14 +93,21 @@ def list_suites(domain: Domain | None = None) -> list[str]:
 
 
 def load_suite(name: str, domain: Domain | None = None) -> Suite:
-    """Read one suite. Raises UserError with the nearest name, or for a file whose name is not its suite's."""
+    """Read one suite; 'name@split' asks another declared split of its source, which has no official score.
+
+    Raises UserError with the nearest name, or for a file whose name is not its suite's.
+    """
+    stem, _, split = name.partition("@")
     files = _files(domain)
-    if name not in files:
-        raise UserError(f"no suite {name!r}{nearest(name, files)}")
-    suite = validate(Suite, read_yaml(files[name]), str(files[name]))
-    if suite.name != name:
-        raise UserError(f"{files[name]}: name is {suite.name!r}, expected {name!r} as the file is called")
-    return suite
+    if stem not in files:
+        raise UserError(f"no suite {stem!r}{nearest(stem, files)}")
+    suite = validate(Suite, read_yaml(files[stem]), str(files[stem]))
+    if suite.name != stem:
+        raise UserError(f"{files[stem]}: name is {suite.name!r}, expected {stem!r} as the file is called")
+    if not split or split == suite.split:
+        return suite
+    other = {"name": name, "split": split, "also": [], "released_count": None, "held_out": False}
+    return suite.model_copy(update=other)
 
 
 def suite_domain(suite: Suite, domain: Domain) -> Domain:
@@ -106,90 +127,3 @@ def source_name(suite: Suite, domain: Domain) -> str:
             f"{len(domain.sources)}: copy the suite to {domain.folder / 'suites'} and set 'source'"
         )
     return next(iter(domain.sources))
-
-
-def _rank(suite: Suite, key: str) -> str:
-    return hashlib.sha256(f"{suite.name}\0{key}".encode()).hexdigest()
-
-
-def _limit(suite: Suite, samples: list[Sample], limit: int | None) -> list[Sample]:
-    """The `limit` samples lowest by hash, in file order: a larger limit contains a smaller one."""
-    if limit is None or limit >= len(samples):
-        return samples
-    kept = {s.id for s in sorted(samples, key=lambda s: _rank(suite, s.id))[:limit]}
-    return [s for s in samples if s.id in kept]
-
-
-def read_suite(
-    suite: Suite,
-    domain: Domain,
-    data_dir: Path | None,
-    limit: int | None = None,
-    eval_fraction: float = EVAL_FRACTION,
-    prompted: bool = True,
-    made: Path | None = None,
-) -> SuiteData:
-    """Read, hold out, limit and prompt the questions of a suite; `prompted=False` leaves them bare.
-
-    `made`: where a generated set puts its pictures.
-
-    `eval_fraction` must be the recipe's, so that training and evaluation take two sides of one cut.
-    Raises UserError when no question is left.
-    """
-    domain = suite_domain(suite, domain)
-    source = source_name(suite, domain)
-    rows = list(read_source(domain, source, suite.split, data_dir, suite.options, suite.seed, made))
-    samples = [row for row in rows if isinstance(row, Sample)]
-    dropped = Counter(row.reason for row in rows if isinstance(row, Drop))
-    if not samples:
-        raise UserError(f"suite {suite.name!r}: no question can be read from {source} {suite.split} ({dict(dropped)})")
-    available = len(samples)
-    if suite.held_out:
-        samples = [sample for sample in samples if held_out(sample, eval_fraction)]
-    if not samples:
-        raise UserError(
-            f"suite {suite.name!r}: none of {available} rows of {source} is held out at data.eval_fraction "
-            f"{eval_fraction}; raise it, or declare a test split"
-        )
-    chosen = _limit(suite, samples, limit)
-    if prompted:
-        protocol = Protocol.of(domain)
-        chosen = [protocol.apply(sample) for sample in chosen]
-    return SuiteData(chosen, available, dict(sorted(dropped.items())))
-
-
-def suite_samples(
-    suite: Suite,
-    domain: Domain,
-    data_dir: Path | None,
-    limit: int | None = None,
-    eval_fraction: float = EVAL_FRACTION,
-) -> list[Sample]:
-    """The questions of a suite, protocol applied, without a response."""
-    return read_suite(suite, domain, data_dir, limit, eval_fraction).samples
-
-
-def suite_questions(
-    suite: Suite,
-    domain: Domain,
-    data_dir: Path | None,
-    limit: int | None = None,
-    eval_fraction: float = EVAL_FRACTION,
-    made: Path | None = None,
-) -> list[Sample]:
-    """The same questions bare, as readers give them: what training rows are decontaminated against."""
-    return read_suite(suite, domain, data_dir, limit, eval_fraction, prompted=False, made=made).samples
-
-
-def coverage(suite: Suite, count: int) -> str:
-    """'all N of <split>', 'subset n of N of <split>', or 'n questions' where no released number is known."""
-    if suite.released_count is None:
-        return f"{count} questions of {suite.split}"
-    if count == suite.released_count and not suite.held_out:
-        return f"all {count} of {suite.split}"
-    return f"subset {count} of {suite.released_count} of {suite.split}"
-
-
-def is_official(suite: Suite, count: int) -> bool:
-    """Whether a reference rule's score may be called official: the whole released split was answered."""
-    return not suite.held_out and count == suite.released_count

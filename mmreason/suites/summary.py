@@ -6,19 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from mmreason.records import AnswerKind, Sample
-from mmreason.rewards.grade import grade
+from mmreason.errors import UserError
+from mmreason.records import Sample
+from mmreason.suites.baselines import chance, constants, majority
 from mmreason.suites.intervals import Interval, bootstrap, cluster_bootstrap, wilson
-from mmreason.suites.rules import rule
+from mmreason.suites.references import Reference, Scored, total
+from mmreason.suites.rules import references
 from mmreason.suites.suite import Suite
 
 Record = dict[str, Any]
-
-_LETTERS = ("A", "B", "C", "D")
-_WORDS = ("0", "0.0", "1", "100", "yes", "no")
-CONSTANTS = {AnswerKind.CHOICE: _LETTERS, AnswerKind.MATH: ("0", "1", "100")}
-"""Constant answers tried for a kind; judgements try each gold label, other kinds the numbers and yes/no."""
-
 
 def _runs(records: Iterable[Record]) -> list[Record]:
     return [run for record in records for run in record["runs"]]
@@ -29,10 +25,11 @@ def _single(records: Sequence[Record]) -> bool:
 
 
 def accuracy(records: Sequence[Record], metric: str = "acc") -> Interval:
-    """Mean of a 0/1 metric: Wilson for one answer a question, else bootstrap over documents (or questions)."""
+    """Mean of a metric: Wilson for one 0/1 answer a question, else bootstrap over documents (or questions)."""
     values = [record[metric] for record in records]
     if _single(records):
-        return wilson(round(sum(values)), len(values))
+        whole = all(value in (0.0, 1.0) for value in values)
+        return wilson(round(sum(values)), len(values)) if whole else bootstrap(values)
     return cluster_bootstrap(values, [record["document"] or record["id"] for record in records])
 
 
@@ -98,22 +95,66 @@ def letters(records: Sequence[Record]) -> dict[str, Any] | None:
     }
 
 
-def constants(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
-    """What a model would score that always gives the same answer, under every rule of the suite."""
-    kinds = sorted({sample.answer.kind for sample in samples})
-    labels = sorted({sample.answer.gold for sample in samples if sample.answer.kind is AnswerKind.JUDGEMENT})
-    words = {**CONSTANTS, AnswerKind.JUDGEMENT: tuple(labels)}
-    tried = dict.fromkeys(word for kind in kinds for word in words.get(kind, _WORDS))
-    return {word: _constant_scores(suite, samples, word) for word in tried}
+def official(suite: Suite, records: Sequence[Record], samples: Sequence[Sample]) -> dict[str, Any]:
+    """Published scorer -> mean over the items it counts with its interval, how many it leaves out, its own numbers."""
+    return {name: _official(name, one, records, samples) for name, one in references(suite).items()}
 
 
-def _constant_scores(suite: Suite, samples: Sequence[Sample], word: str) -> dict[str, float]:
-    text = f"<think>constant</think><answer>\\boxed{{{word}}}</answer>"
-    hits = {"strict": [grade(text, sample.answer).score > 0 for sample in samples]}
-    for name in suite.metrics:
-        if name != "strict":
-            hits[name] = [rule(name)(text, sample) for sample in samples]
-    return {name: round(sum(found) / len(samples), 6) for name, found in hits.items()}
+def _official(name: str, one: Reference, records: Sequence[Record], samples: Sequence[Sample]) -> dict[str, Any]:
+    counted = [record for record in records if record[name] is not None]
+    runs = [one.total(run) for run in _by_run(records, samples, lambda run: run["official"][name])]
+    numbers = {key: round(sum(run[key] for run in runs) / len(runs), 6) for key in runs[0]}
+    interval = _as_dict(accuracy(counted, name)) if counted else {"mean": 0.0, "low": 0.0, "high": 0.0, "method": ""}
+    return {
+        **interval,
+        "left_out": len(records) - len(counted),
+        "numbers": numbers,
+        "origin": one.origin,
+        "seed": one.seed,
+    }
+
+
+def _by_run(
+    records: Sequence[Record], samples: Sequence[Sample], value: Callable[[Record], float | None]
+) -> list[list[Scored]]:
+    """One list of scored answers a run, in the suite's order."""
+    turns = range(len(records[0]["runs"]))
+    return [
+        [
+            Scored(sample, record["runs"][turn]["output"], value(record["runs"][turn]))
+            for sample, record in zip(samples, records, strict=True)
+        ]
+        for turn in turns
+    ]
+
+
+def totals(suite: Suite, records: Sequence[Record], samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """The suite's own sums over the strict verdicts (their credit), averaged over the runs."""
+    found = {}
+    for name in suite.totals:
+        runs = [total(name)(run) for run in _by_run(records, samples, lambda run: run["credit"])]
+        found[name] = {key: round(sum(run[key] for run in runs) / len(runs), 6) for key in runs[0]}
+    return found
+
+
+def headline(suite: Suite, summary: dict[str, Any]) -> float:
+    """The number that `suite.main` names. Raises UserError for a name that the summary does not have."""
+    kind, _, key = suite.main.partition(":")
+    if suite.main == "micro":
+        return float(summary["strict"]["mean"])
+    if kind == "macro" and key in summary["groups"]:
+        return float(summary["groups"][key]["macro"])
+    if kind in summary["totals"] and key in summary["totals"][kind]:
+        return float(summary["totals"][kind][key])
+    have = ["micro", *(f"macro:{name}" for name in summary["groups"])]
+    have += [f"{name}:{number}" for name, numbers in summary["totals"].items() for number in numbers]
+    raise UserError(f"suite {suite.name!r}: main is {suite.main!r}, expected one of {', '.join(have)}")
+
+
+def without_known_bad(suite: Suite, records: Sequence[Record]) -> dict[str, Any] | None:
+    """The score on questions whose gold nobody disputes; None where the suite lists no bad gold."""
+    kept = [record for record in records if record["id"] not in suite.known_bad]
+    return _part(kept) if suite.known_bad and kept else None
 
 
 def summarise(suite: Suite, samples: Sequence[Sample], records: Sequence[Record]) -> dict[str, Any]:
@@ -122,26 +163,34 @@ def summarise(suite: Suite, samples: Sequence[Sample], records: Sequence[Record]
     A missing or unread answer counts as not right in every accuracy, and is counted apart beside it.
     """
     runs = _runs(records)
-    return {
+    summary = {
         "questions": len(records),
         "runs_per_question": max(len(record["runs"]) for record in records),
         "strict": _as_dict(accuracy(records)),
-        "official": {name: _as_dict(accuracy(records, name)) for name in suite.metrics if name != "strict"},
+        "credit": _as_dict(_over_questions(records, "credit")),
+        "official": official(suite, records, samples),
         **outcomes(records),
         "format_rate": _share(runs, lambda run: run["format"] > 0),
         "think_empty_share": _share(runs, lambda run: run["think_empty"]),
         "cut_share": _share(runs, lambda run: run["stop"] == "length"),
         "mean_tokens": round(sum(run["tokens"] for run in runs) / len(runs), 2),
-        "reward": _as_dict(_reward(records)),
+        "mean_characters": round(sum(len(run["output"] or "") for run in runs) / len(runs), 2),
+        "reward": _as_dict(_over_questions(records, "reward")),
         "groups": {key: groups(records, key) for key in suite.group_by},
+        "totals": totals(suite, records, samples),
+        "without_known_bad": without_known_bad(suite, records),
         "by_training_document": by_training_document(records),
         "letters": letters(records),
         "constants": constants(suite, samples),
+        "majority": majority(samples),
+        "chance": chance(samples),
     }
+    return {**summary, "main": {"name": suite.main, "value": headline(suite, summary)}}
 
 
-def _reward(records: Sequence[Record]) -> Interval:
-    values = [sum(run["reward"] for run in record["runs"]) / len(record["runs"]) for record in records]
+def _over_questions(records: Sequence[Record], key: str) -> Interval:
+    """Mean of a number of each answer, with a bootstrap over questions, or over documents where they repeat."""
+    values = [sum(run[key] for run in record["runs"]) / len(record["runs"]) for record in records]
     if _single(records):
         return bootstrap(values)
     return cluster_bootstrap(values, [record["document"] or record["id"] for record in records])

@@ -13,7 +13,8 @@ from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Sample
 from mmreason.suites.results import read_records
-from mmreason.suites.suite import load_suite, suite_samples
+from mmreason.suites.reading import suite_samples
+from mmreason.suites.suite import load_suite
 
 score = load_module(project_dir() / "eval" / "score.py")
 compare = load_module(project_dir() / "eval" / "compare.py")

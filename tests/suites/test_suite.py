@@ -17,18 +17,8 @@ from mmreason.records import Sample
 from mmreason.rewards.reward import load_reward
 from mmreason.suites.rules import applicable, rule
 from mmreason.suites.scoring import Output, score_outputs
-from mmreason.suites.suite import (
-    Suite,
-    coverage,
-    is_official,
-    list_suites,
-    load_suite,
-    read_suite,
-    source_name,
-    suite_domain,
-    suite_questions,
-    suite_samples,
-)
+from mmreason.suites.reading import coverage, is_official, read_suite, suite_questions, suite_samples
+from mmreason.suites.suite import Suite, list_suites, load_suite, source_name, suite_domain
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmreason.errors import UserError
-from mmreason.suites.evaluate import say
+from mmreason.run.progress import say
 from mmreason.suites.paired import compare_records
 from mmreason.suites.results import read_records, read_results
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmreason.config import Domain, Recipe
 from mmreason.data.sources import data_root
-from mmreason.errors import UserError
+from mmreason.errors import UserError, require
 from mmreason.rollout.engine import Engine
 from mmreason.run.folder import RunFolder
 from mmreason.suites.evaluate import evaluate_suite
@@ -39,6 +39,20 @@ def evaluate(
     }
 
 
+def load_engine(recipe: Recipe, path: Path | str, media_root: Path) -> Engine:
+    """The engine that `eval.engine` names, with the model at `path`. Raises MissingExtra where vLLM is absent."""
+    from mmreason.models.codec import Codec
+    from mmreason.rollout.transformers_engine import TransformersEngine
+
+    if recipe.eval.engine == "transformers":
+        return TransformersEngine.load(path, recipe.model.dtype, media_root)
+    require("vllm", "vllm", "evaluate with eval.engine=vllm")
+    from mmreason.rollout.vllm_engine import VllmEngine
+
+    longest = recipe.data.max_prompt_tokens + recipe.eval.sampling.max_new_tokens
+    return VllmEngine(path, Codec.load(path, media_root), recipe.model.dtype, longest)
+
+
 def main(
     recipe: Recipe,
     domain: Domain,
@@ -49,13 +63,11 @@ def main(
     model: Path | str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Load the model of a stage (or `model`) and evaluate it on `suites`, by default the recipe's."""
-    from mmreason.rollout.transformers_engine import TransformersEngine
-
     names = suites or (recipe.eval.suites if data_dir else recipe.eval.embedded_suites)
     if not names:
         raise UserError("nothing to evaluate: name suites with --suite, or set eval.suites in the recipe")
     path = model or folder.final(stage)
     if not model and not folder.final(stage).is_dir():
         raise UserError(f"no model at {path}: finish stage {stage!r} first, or name a checkpoint with --model")
-    engine = TransformersEngine.load(path, recipe.model.dtype, data_root(domain, data_dir, folder.made))
+    engine = load_engine(recipe, path, data_root(domain, data_dir, folder.made))
     return evaluate(recipe, domain, folder, stage, engine, names, data_dir, path)

@@ -9,14 +9,14 @@ from mmreason.config import Domain, load_domain
 from mmreason.config.recipe import RewardSettings
 from mmreason.errors import UserError
 from mmreason.project import project_dir
-from mmreason.protocol import Protocol
+from mmreason.protocol import READER_VERSION
 from mmreason.rewards.reward import load_reward
-from mmreason.suites.evaluate import describe, say
-from mmreason.suites.predictions import match_predictions, read_predictions
-from mmreason.suites.results import results_json, write_results
+from mmreason.run.progress import say
+from mmreason.suites.predictions import match_predictions, read_any
+from mmreason.suites.reading import read_suite
+from mmreason.suites.results import describe, results_json, write_results
 from mmreason.suites.rules import applicable
 from mmreason.suites.scoring import score_outputs
-from mmreason.suites.reading import read_suite
 from mmreason.suites.suite import Suite, load_suite
 from mmreason.suites.summary import summarise
 
@@ -29,8 +29,11 @@ def _headline(results: dict[str, Any], mode: Mode) -> str:
     if mode == "strict":
         return describe(results)
     label = "official" if block["official"] else "reference rule, not official"
-    scores = (f"{name} {100 * score['mean']:.2f} %" for name, score in block["summary"]["official"].items())
-    return f"{block['suite']}: {', '.join(scores)} ({label}; {block['coverage']})"
+    scores = (
+        f"{name} " + ", ".join(f"{key} {100 * value:.2f} %" for key, value in score["numbers"].items())
+        for name, score in block["summary"]["official"].items()
+    )
+    return f"{block['suite']}: {'; '.join(scores)} ({label}; {block['coverage']})"
 
 
 def _domain_of(suite: Suite, folder: Path | None) -> Domain:
@@ -48,31 +51,34 @@ def main(
     data_dir: Path | None = None,
     out: Path | None = None,
     domain: Path | None = None,
+    form: str | None = None,
+    subset: bool = False,
 ) -> dict[str, Any]:
-    """Score `predictions` (JSONL of {"id", "output"}) and write the results to `out`, by default beside it.
+    """Score `predictions` and write the results to `out`, by default beside it. No picture or clip is looked at.
 
-    A question without a prediction counts as not right and is listed. Raises UserError for ids that the suite
-    does not have or that come twice, and for `official` on a suite without a reference rule. `domain` is the folder
-    of a user's own domain, whose suites are known then too.
+    `form` names the shape of the file where it is neither ours ({"id", "output"} a line) nor the suite's first. A
+    question without a prediction counts as not right and is listed. Raises UserError for ids that the suite does not
+    have or that come twice, and for `official` on a suite without a reference rule. `domain` is the folder of a user's
+    own domain, whose suites are known then too.
     """
     own = load_domain(domain) if domain else None
     chosen = load_suite(suite, own)
     if mode == "official" and chosen.metrics == ["strict"]:
         raise UserError(f"suite {suite!r} has no reference rule: score it with --mode strict")
     declared = _domain_of(chosen, domain)
-    given = read_predictions(predictions)
-    data = read_suite(chosen, declared, data_dir, made=predictions.parent / "made")
-    outputs, missing = match_predictions(given, data.samples, suite)
+    data = read_suite(chosen, declared, data_dir, made=predictions.parent / "made", subset=subset, need_media=False)
+    outputs, missing = match_predictions(read_any(predictions, chosen, data.samples, form), data.samples, suite)
     chosen = applicable(chosen, (output.text for answers in outputs for output in answers))
-    records = score_outputs(chosen, data.samples, outputs, load_reward(RewardSettings(), declared))
-    protocol = Protocol.of(declared)
+    # Nobody knows how the questions were put, so answers are read by the ladder.
+    records = score_outputs(chosen, data.samples, outputs, load_reward(RewardSettings(), declared, lenient=True))
     provenance = {
         "stage": "predictions",
         "mode": mode,
         "predictions": predictions.name,
         "missing": missing,
-        "protocol": None,  # nobody knows how the questions were put
-        "reader_version": protocol.reader_version,
+        "protocol": None,
+        "reader_version": READER_VERSION,
+        "split": data.split,
         "available": data.available,
         "dropped": data.dropped,
     }

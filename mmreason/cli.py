@@ -54,6 +54,7 @@ Pairs = Annotated[list[str] | None, typer.Argument(help="Settings, for example g
 Profile = Annotated[str, typer.Option(help="A profile of the recipe: cpu, gpu1, paper.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of real data sets; without it the embedded default is made.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default runs/SYSTEM. Run again to continue it.")]
+Subset = Annotated[bool, typer.Option("--subset", help="Take a part of a released split; no official score then.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")]
 
 
@@ -178,32 +179,38 @@ def evaluate(
     profile: Profile = "cpu",
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/eval.")] = None,
+    subset: Subset = False,
 ) -> None:
-    """Score a checkpoint on suites.
+    """Score a checkpoint on suites. `suite@split` asks another declared split of a suite's source.
 
     Example: mmreason eval --model runs/first/checkpoints/sft/final --suite ledger_open eval.limit=50
     """
     from mmreason.cli_eval import evaluate_model
 
-    evaluate_model(model, suite.split(","), system, profile, data, out or Path("runs") / "eval", pairs or [])
+    asked = [*(pairs or []), *(["eval.subset=true"] if subset else [])]
+    evaluate_model(model, suite.split(","), system, profile, data, out or Path("runs") / "eval", asked)
 
 
 @app.command()
 def score(
     suite: Annotated[str, typer.Option(help="Name of the suite.")],
-    predictions: Annotated[Path, typer.Option(help="JSONL with one {id, output} a line.")],
+    predictions: Annotated[Path, typer.Option(help="JSONL with one {id, output} a line, or a form of --format.")],
     mode: Annotated[
         Mode, typer.Option(help="strict: our graders; official: the reference scorer's rule.")
     ] = Mode.STRICT,
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Results file; by default it lies beside the predictions.")] = None,
     domain: Annotated[Path | None, typer.Option(help="Folder of a domain of your own that declares the suite.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="Shape of the file, as the suite's `formats` names it.")
+    ] = None,
+    subset: Subset = False,
 ) -> None:
     """Score a file of predictions; no model is needed.
 
     Example: mmreason score --suite finqa --predictions answers.jsonl --data ~/finance --mode official
     """
-    flow("eval/score.py").main(suite, predictions, mode.value, data, out, domain)
+    flow("eval/score.py").main(suite, predictions, mode.value, data, out, domain, form, subset)
 
 
 @app.command()
@@ -285,6 +292,37 @@ def reproduce(
     folder = RunFolder(job.out)
     with locked(folder.path):
         load_module(script).main(job.recipe, job.domain, folder)
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="A folder, s3://bucket/prefix or hub:owner/name.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default the last part of DEST.")] = None,
+    revision: Annotated[str | None, typer.Option(help="A name for this revision, for example v1; never moved.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, where base or data decide it.")] = None,
+) -> None:
+    """Check a run and publish its model: weights, tokenizer, protocol, card, evaluation, checksums.
+
+    Example: mmreason publish runs/first s3://models/first --revision v1
+    """
+    from mmreason.cli_release import publish_run
+
+    for line in publish_run(run, dest, name, revision, licence):
+        typer.echo(line)
+
+
+@app.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="NAME, a folder, s3://bucket/prefix or hub:owner/name; then @REV.")],
+) -> None:
+    """Fetch a published model into the cache, every byte checked, and print its folder.
+
+    Example: mmreason pull tiny-dianjin-r1
+    """
+    from mmreason.cli_release import pull_release
+
+    typer.echo(pull_release(model))
 
 
 def one_line(text: str) -> NoReturn:

@@ -63,7 +63,7 @@ class Protocol:
         return replace(self, templates={**self.templates, **templates}, media=rule)
 
     def as_asked(self, asked: AskedAs) -> Protocol:
-        """The authors' way to ask: their one template, system prompt, options and prefill; answers read by the ladder."""
+        """The authors' way to ask: their template, system prompt, options, prefill; answers read by the ladder."""
         _check(asked.template, "the authors' template")
         return replace(
             self,

@@ -20,9 +20,14 @@ Term = Callable[[Rollout, Sample], "float | Verdict"]
 
 
 def load_reward(
-    settings: RewardSettings, domain: Domain, *, opened_think: bool = False, judge: SampleJudge | None = None
+    settings: RewardSettings,
+    domain: Domain,
+    *,
+    opened_think: bool = False,
+    lenient: bool = False,
+    judge: SampleJudge | None = None,
 ) -> Reward:
-    """The function that scores one answer of one sample.
+    """The function that scores one answer of one sample. `lenient` also reads answers without box and block.
 
     Without declared terms it is `score` (format and accuracy composed by `settings.mode`). Declared terms replace
     that composition: reward = (sum of weight x `add` terms, 1 without any) x (product of the `mul` terms).
@@ -32,7 +37,9 @@ def load_reward(
     def reward(answer: Rollout, sample: Sample) -> Terms:
         table = sample.evidence.get("table")
         decide = None if judge is None else lambda read, _: judge(sample, read)
-        terms = score(answer.text, sample.answer, settings, opened_think=opened_think, table=table, judge=decide)
+        terms = score(
+            answer.text, sample.answer, settings, opened_think=opened_think, lenient=lenient, table=table, judge=decide
+        )
         return _declared(terms, declared, answer, sample) if declared else terms
 
     return reward

@@ -11,7 +11,12 @@ from mmreason.rewards.extract import has_thinking
 from mmreason.rewards.format import check_format
 from mmreason.rewards.grade import grade, read
 
-UNBOXED = frozenset({AnswerKind.FREE, AnswerKind.SPAN, AnswerKind.SET, AnswerKind.PROGRAM})
+UNBOXED = frozenset(
+    {
+        *(AnswerKind.FREE, AnswerKind.SPAN, AnswerKind.SET, AnswerKind.PROGRAM),
+        *(AnswerKind.INTERVAL, AnswerKind.BOX, AnswerKind.FRAMES, AnswerKind.OCR),
+    }
+)
 """Kinds whose answer block needs no box."""
 
 Judge = Callable[[str, Answer], Verdict]
@@ -50,14 +55,15 @@ def score(
     settings: RewardSettings,
     *,
     opened_think: bool = False,
+    lenient: bool = False,
     table: list[list[str]] | None = None,
     judge: Judge | None = None,
 ) -> Terms:
     """Score one output. `judge` decides free answers that are not equal to the gold; without one they are wrong."""
     form = check_format(text, needs_box=answer.kind not in UNBOXED, opened_think=opened_think)
-    verdict = grade(text, answer, opened_think=opened_think, table=table)
+    verdict = grade(text, answer, opened_think=opened_think, lenient=lenient, table=table)
     if judge is not None and answer.kind is AnswerKind.FREE and verdict.unread is None and not verdict.score:
-        reading = read(text, answer, opened_think=opened_think)
+        reading = read(text, answer, opened_think=opened_think, lenient=lenient)
         verdict = judge(reading.text, answer) if reading.text and not reading.hedged else verdict
     reward = combine(float(form.ok), verdict.score, settings)
     return Terms(

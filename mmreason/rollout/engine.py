@@ -12,7 +12,7 @@ from mmreason.config.recipe import Sampling
 from mmreason.records import Rollout, Sample
 
 if TYPE_CHECKING:
-    from mmreason.models.codec import Encoded
+    from mmreason.models.codec import Codec, Encoded
     from mmreason.models.medium import Medium
 
 
@@ -49,6 +49,8 @@ PLAIN = Asked()
 
 class Engine(Protocol):
     """Samples answers. `n` answers a prompt; the same seed and inputs give the same ids."""
+
+    codec: Codec
 
     def generate(
         self,

@@ -72,3 +72,8 @@ def _plain(title: str, total: int, done: int) -> Tick:
             print(f"{title}: {at}/{total}, {now - start:.0f} s, about {left:.0f} s left {note}", file=sys.stderr)
 
     return tick
+
+
+def say(text: str) -> None:
+    """One line to the person at the terminal; stdout stays free for results."""
+    print(text, file=sys.stderr)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lm_eval.evaluator import evaluate
 
 from mmreason.config import Domain, Recipe
 from mmreason.config.recipe import RewardSettings
@@ -14,19 +14,15 @@ from mmreason.errors import UserError
 from mmreason.protocol import Protocol
 from mmreason.rewards.reward import load_reward
 from mmreason.rollout.engine import Engine
+from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
-from mmreason.suites.generations import draw_answers, model_hash, samples_hash
-from mmreason.suites.results import read_results, results_json, write_results
-from mmreason.suites.rules import applicable
-from mmreason.suites.scoring import score_outputs
-from mmreason.suites.reading import SuiteData, read_suite
-from mmreason.suites.suite import Suite, suite_domain
-from mmreason.suites.summary import summarise
-
-
-def say(text: str) -> None:
-    """One line to the person at the terminal; stdout stays free for results."""
-    print(text, file=sys.stderr)
+from mmreason.run.progress import say
+from mmreason.suites.answers import AnswerStore, model_hash, samples_hash
+from mmreason.suites.lm import MmreasonLM
+from mmreason.suites.reading import SuiteData, read_suite, suite_protocol
+from mmreason.suites.results import describe, read_results, results_json, write_results
+from mmreason.suites.suite import Suite
+from mmreason.suites.task import SuiteTask
 
 
 def train_documents(folder: RunFolder) -> dict[str, int] | None:
@@ -78,15 +74,15 @@ def _git_hash(folder: RunFolder) -> str | None:
     return None if commit is None else str(commit)
 
 
-def describe(results: Mapping[str, Any]) -> str:
-    """One line of a results file: accuracy with interval, unread rate, coverage."""
-    block = results["mmreason"]
-    summary = block["summary"]
-    strict = summary["strict"]
-    return (
-        f"{block['suite']}: {100 * strict['mean']:.1f} % [{100 * strict['low']:.1f}, {100 * strict['high']:.1f}], "
-        f"unread {100 * summary['unread_rate']:.1f} %, {block['coverage']}"
-    )
+def _generation(protocol: Protocol) -> dict[str, Any]:
+    """What the protocol says of generation, as lm-eval's arguments."""
+    limit = {} if protocol.max_new_tokens is None else {"max_gen_toks": protocol.max_new_tokens}
+    return {"until": list(protocol.stop), **limit}
+
+
+def _list_missing(path: Path, missing: list[str]) -> None:
+    if missing:
+        write_text(path, "".join(f"{name}\n" for name in dict.fromkeys(missing)))
 
 
 def evaluate_suite(
@@ -99,41 +95,78 @@ def evaluate_suite(
     data_dir: Path | None,
     model: Path | str,
 ) -> dict[str, Any]:
-    """Answer and score one suite; the results are returned and lie at eval/<stage>/<suite>.json.
+    """Answer and score one suite through lm-eval's evaluator; the results lie at eval/<stage>/<suite>.json.
 
     Finished results under the same key are returned as they are; a stopped evaluation continues.
     """
-    if recipe.eval.runs > 1 and recipe.eval.sampling.temperature == 0:
+    settings = recipe.eval
+    if settings.runs > 1 and settings.sampling.temperature == 0:
         raise UserError("eval.runs is over 1 at temperature 0: all answers would be equal; set eval.sampling")
-    data = read_suite(suite, domain, data_dir, recipe.eval.limit, recipe.data.eval_fraction, made=folder.made)
-    protocol = Protocol.of(suite_domain(suite, domain))
-    key = _key(suite, data, protocol, recipe, model)
     path = folder.eval / stage / f"{suite.name}.json"
+    data = _read(suite, recipe, domain, folder, data_dir, path)
+    protocol = suite_protocol(suite, domain, settings.prompt)
+    key = _key(suite, data, protocol, recipe, model)
     if path.is_file() and read_results(path)["mmreason"]["key"] == key:
         say(f"eval {stage} {suite.name}: finished before, not run again")
         return read_results(path)
     trained = trained_protocol(model)
     if trained not in (None, protocol.hash):
         say(f"eval {stage} {suite.name}: protocol {protocol.hash} differs from the checkpoint's {trained}")
-    title = f"eval {stage} {suite.name}"
-    partial = path.with_name(f"{suite.name}.answers.jsonl")
-    outputs = draw_answers(engine, data.samples, recipe.eval, recipe.seeds.sampling, partial, key, title)
-    reward = load_reward(recipe.grpo.reward if recipe.grpo else RewardSettings(), domain)
-    suite = applicable(suite, (output.text for answers in outputs for output in answers))
-    records = score_outputs(suite, data.samples, outputs, reward, train_documents(folder))
+    reward = load_reward(recipe.grpo.reward if recipe.grpo else RewardSettings(), domain, lenient=protocol.ladder)
+    task = SuiteTask(
+        suite, data.samples, protocol, reward, _generation(protocol), settings.runs, train_documents(folder)
+    )
+    store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
+    lm = MmreasonLM(
+        engine,
+        engine.codec,
+        settings.sampling,
+        settings.batch,
+        recipe.seeds.sampling,
+        settings.share_prompts,
+        store,
+        f"eval {stage} {suite.name}",
+    )
+    ran = evaluate(lm, {"tasks": {suite.name: task}, "groups": {}}, bootstrap_iters=0, log_samples=False)
     provenance = {
         "stage": stage,
         "key": key,
         "git_hash": _git_hash(folder),
         "protocol": protocol.hash,
+        "protocol_fields": protocol.to_dict(),
         "reader_version": protocol.reader_version,
         "trained_protocol": trained,
         "protocol_differs": trained not in (None, protocol.hash),
+        "split": data.split,
         "available": data.available,
         "dropped": data.dropped,
+        "prompts": dict(lm.counts),
     }
-    results = results_json(suite, summarise(suite, data.samples, records), records, _config(recipe, model), provenance)
-    write_results(path, results, records)
-    partial.unlink()  # the samples file holds every answer now
+    results = results_json(task.suite, task.summary, task.records, _config(recipe, model), provenance)
+    results = {**ran, **results}
+    write_results(path, results, task.records)
+    store.remove()  # the samples file holds every answer now
     say(describe(results))
     return results
+
+
+def _read(
+    suite: Suite, recipe: Recipe, domain: Domain, folder: RunFolder, data_dir: Path | None, path: Path
+) -> SuiteData:
+    """The suite's questions; names of absent media go into a list beside the results, whatever becomes of them."""
+    missing: list[str] = []
+    settings, listed = recipe.eval, path.with_name(f"{suite.name}.missing_media.txt")
+    try:
+        return read_suite(
+            suite,
+            domain,
+            data_dir,
+            settings.limit,
+            recipe.data.eval_fraction,
+            made=folder.made,
+            style=settings.prompt,
+            subset=settings.subset,
+            missing=missing,
+        )
+    finally:
+        _list_missing(listed, missing)

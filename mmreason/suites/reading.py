@@ -125,12 +125,14 @@ def read_suite(
     if not subset:
         _refuse_part(suite, source, available)
     samples = _without_media(suite, samples, list(dict.fromkeys(absent)), subset, data_dir or domain.folder)
+    if not samples:
+        raise UserError(f"suite {suite.name!r}: none of {available} questions has its media under {data_dir}")
     if suite.held_out:
         samples = [sample for sample in samples if held_out(sample, eval_fraction)]
     if not samples:
         raise UserError(
-            f"suite {suite.name!r}: none of {available} rows of {source} is left: none is held out at "
-            f"data.eval_fraction {eval_fraction}, or no media file is there"
+            f"suite {suite.name!r}: none of {available} rows of {source} is held out at data.eval_fraction "
+            f"{eval_fraction}; raise it, or declare a test split"
         )
     chosen = _limit(suite, samples, limit)
     if prompted:

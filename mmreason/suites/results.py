@@ -14,21 +14,28 @@ from mmreason.suites.intervals import stderr
 from mmreason.suites.reading import coverage, is_official
 from mmreason.suites.suite import Suite
 
-_LOWER_IS_BETTER = ("unread_rate", "think_empty_share")
+LOWER_IS_BETTER = ("unread_rate", "think_empty_share")
+
+
+def scored_metrics(suite: Suite, summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Metric -> value over all questions, as lm-eval lists them; a question that a scorer leaves out is not in it."""
+    names = ["acc", *(name for name in suite.metrics if name != "strict")]
+    values = {}
+    for name in names:
+        scores = [record[name] for record in records if record[name] is not None]
+        values[name] = sum(scores) / len(scores) if scores else 0.0
+    values |= {"reward": summary["reward"]["mean"], "format": summary["format_rate"]}
+    return values | {name: summary[name] for name in LOWER_IS_BETTER}
 
 
 def task_metrics(suite: Suite, summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """lm-eval's 'metric,filter' keys of one task; our filter is always 'none'."""
-    names = {"acc": "acc", **{name: name for name in suite.metrics if name != "strict"}}
+    """lm-eval's 'metric,filter' keys of one task, with standard errors; our filter is always 'none'."""
     values: dict[str, Any] = {"name": suite.name, "alias": suite.title, "sample_len": len(records)}
-    for metric, key in names.items():
-        scores = [record[key] for record in records if record[key] is not None]  # None: left out by that scorer
-        values[f"{metric},none"] = sum(scores) / len(scores) if scores else 0.0
-        error = stderr(scores)
-        values[f"{metric}_stderr,none"] = "N/A" if error is None else error
-    values["reward,none"] = summary["reward"]["mean"]
-    values["format,none"] = summary["format_rate"]
-    values |= {f"{name},none": summary[name] for name in _LOWER_IS_BETTER}
+    for name, value in scored_metrics(suite, summary, records).items():
+        values[f"{name},none"] = value
+        if name in records[0]:
+            error = stderr([record[name] for record in records if record[name] is not None])
+            values[f"{name}_stderr,none"] = "N/A" if error is None else error
     return values
 
 
@@ -50,7 +57,7 @@ def results_json(
         "configs": {suite.name: suite.model_dump()},
         "versions": {suite.name: suite.version},
         "n-shot": {suite.name: 0},
-        "higher_is_better": {suite.name: {name: name not in _LOWER_IS_BETTER for name in scored}},
+        "higher_is_better": {suite.name: {name: name not in LOWER_IS_BETTER for name in scored}},
         "n-samples": {suite.name: {"original": suite.released_count or count, "effective": count}},
         "config": dict(config),
         "git_hash": provenance.get("git_hash"),
@@ -62,10 +69,22 @@ def results_json(
             "licence": suite.licence,
             "coverage": coverage(suite, count),
             "official": is_official(suite, count),
+            "reader_only": suite.reader_only,
             **provenance,
             "summary": dict(summary),
         },
     }
+
+
+def describe(results: Mapping[str, Any]) -> str:
+    """One line of a results file: accuracy with interval, unread rate, coverage."""
+    block = results["mmreason"]
+    summary = block["summary"]
+    strict = summary["strict"]
+    return (
+        f"{block['suite']}: {100 * strict['mean']:.1f} % [{100 * strict['low']:.1f}, {100 * strict['high']:.1f}], "
+        f"unread {100 * summary['unread_rate']:.1f} %, {block['coverage']}"
+    )
 
 
 def samples_path(results: Path) -> Path:

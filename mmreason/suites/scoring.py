@@ -113,7 +113,9 @@ def score_outputs(
     records = []
     for index, (sample, answers) in enumerate(zip(samples, outputs, strict=True)):
         runs = [
-            _run(output, _judge(output, sample, reward), {name: runs[turn][index].value for name, runs in scored.items()})
+            _run(
+                output, _judge(output, sample, reward), {name: runs[turn][index].value for name, runs in scored.items()}
+            )
             for turn, output in enumerate(answers)
         ]
         records.append(_record(index, sample, runs, suite, train_documents))

@@ -106,7 +106,7 @@ def load_suite(name: str, domain: Domain | None = None) -> Suite:
         raise UserError(f"{files[stem]}: name is {suite.name!r}, expected {stem!r} as the file is called")
     if not split or split == suite.split:
         return suite
-    other = {"name": name, "split": split, "also": [], "released_count": None, "held_out": False}
+    other: dict[str, Any] = {"name": name, "split": split, "also": [], "released_count": None, "held_out": False}
     return suite.model_copy(update=other)
 
 

@@ -16,6 +16,7 @@ from mmreason.suites.suite import Suite
 
 Record = dict[str, Any]
 
+
 def _runs(records: Iterable[Record]) -> list[Record]:
     return [run for record in records for run in record["runs"]]
 

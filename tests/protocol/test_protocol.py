@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from mmreason.config import load_domain
+from mmreason.config import MediaRule, load_domain
 from mmreason.errors import UserError
-from mmreason.protocol import Protocol
+from mmreason.protocol import READER_VERSION, Protocol
 from mmreason.records import Answer, AnswerKind, MediaRef, Message, Role, Sample, Source
+from mmreason.suites.suite import AskedAs
 
 SOURCE = Source("own", "train", "Apache-2.0", "0")
 
@@ -105,16 +106,59 @@ def test_the_last_user_turn_is_the_question() -> None:
 
 
 def test_the_hash_moves_with_every_field() -> None:
-    one = Protocol("Be brief.", {"default": "{question}"}, 1)
-    others = [
-        replace(one, system_prompt=None),
-        replace(one, templates={"default": "{question} "}),
-        replace(one, templates={"en": "{question}"}),
-        replace(one, reader_version=2),
-    ]
-    assert len({one.hash, *(other.hash for other in others)}) == 5
-    assert one.hash == Protocol("Be brief.", {"default": "{question}"}, 1).hash
+    one = Protocol("Be brief.", {"default": "{question}"})
+    other = {
+        "system_prompt": None,
+        "templates": {"default": "{question} "},
+        "option": "({letter}) {text}",
+        "prefill": "Best option:(",
+        "put_back": "(",
+        "stop": ("\n",),
+        "max_new_tokens": 16,
+        "media": {"frame_rule": "uniform:8"},
+        "ladder": True,
+        "reader_version": READER_VERSION + 1,
+    }
+    assert set(other) == {field.name for field in fields(Protocol)}
+    changed = [replace(one, **{key: value}) for key, value in other.items()]  # type: ignore[arg-type]
+    assert len({one.hash, *(made.hash for made in changed)}) == len(other) + 1
+    assert one.hash == Protocol("Be brief.", {"default": "{question}"}).hash == one.to_dict()["hash"]
     assert len(one.hash) == 16
+
+
+def test_the_authors_way_to_ask() -> None:
+    asked = AskedAs(template="Q: {question}\n{options}", system="Look.", options="({letter}) {text}", prefill="(")
+    made = protocol(default="{question}").as_asked(asked)
+    put = made.apply(sample(AnswerKind.CHOICE, options={"A": "red", "B": "blue"}))
+    assert put.question == "Q: How many?\n(A) red\n(B) blue" and put.messages[0].text == "Look."
+    assert made.ladder and made.prefill == "(" and not protocol(default="{question}").ladder
+    with pytest.raises(UserError, match=r"the authors' template: the template has no"):
+        made.as_asked(AskedAs(template="no hole"))
+
+
+def test_pictures_stand_where_the_text_says() -> None:
+    media = tuple(MediaRef("0" * 64, "image", f"{n}.png", 0) for n in range(3))
+    message = Message.of(Role.USER, "see <image 2> here")
+    answer = Answer(AnswerKind.CHOICE, "A", options={"A": "<image 1>", "B": "none"})
+    one = Sample("q1", SOURCE, (message,), answer, media=media, metadata={"inline_images": True})
+    parts = protocol(default="{question}\n{options}").apply(one).messages[-1].parts
+    assert [(part.type, part.media) for part in parts] == [
+        *(("image", 2), ("text", -1), ("image", 1), ("text", -1), ("image", 0), ("text", -1)),
+    ], "a picture that the text does not place comes first; none is lost"
+    assert parts[-1].text == "\nB. none"
+    with pytest.raises(UserError, match=r"<image 4> in the text, but 3 media"):
+        protocol(default="{question}").apply(replace(one, messages=(Message.of(Role.USER, "<image 4>"),)))
+
+
+def test_media_take_the_rule_that_they_do_not_state() -> None:
+    rule = MediaRule(frame_rule="uniform:8", max_pixels=100, total_pixels=900)
+    clip, picture = MediaRef("0", "video", "a.mp4", 0, max_pixels=50), MediaRef("1", "image", "a.png", 0)
+    one = Sample(
+        "q1", SOURCE, (Message.about("?", (clip, picture)),), Answer(AnswerKind.FREE, "x"), media=(clip, picture)
+    )
+    first, second = protocol(default="{question}").having({}, rule).apply(one).media
+    assert (first.frame_rule, first.max_pixels, first.total_pixels) == ("uniform:8", 50, 900)
+    assert (second.frame_rule, second.max_pixels, second.total_pixels) == ("", 100, 0)
 
 
 def test_of_a_domain_folder(own_domain: Path) -> None:

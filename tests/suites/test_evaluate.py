@@ -12,12 +12,24 @@ import pytest
 from mmreason.config import Domain, Recipe, load_domain
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
+from mmreason.models.codec import Encoded
 from mmreason.project import load_module, project_dir
 from mmreason.records import Rollout, Sample, Stop
+from mmreason.rollout.engine import Request
 from mmreason.run.folder import RunFolder
 from mmreason.suites.results import read_records, read_results
 
 run = load_module(project_dir() / "eval" / "run.py")
+
+
+class TextCodec:
+    """Characters as ids."""
+
+    visual_ids: tuple[int, ...] = ()
+    merge = 1
+
+    def encode(self, sample: Sample) -> Encoded:
+        return Encoded([ord(letter) for letter in sample.question])
 
 
 class TableEngine:
@@ -27,16 +39,14 @@ class TableEngine:
         self.chunks: list[tuple[list[str], int]] = []
         self.stop_after = stop_after
 
-    def generate(
-        self,
-        samples: Sequence[Sample],
-        sampling: Sampling,
-        n: int = 1,
-        seed: int = 0,
-        on_done: Callable[[int], None] | None = None,
+    codec = TextCodec()
+
+    def extend(
+        self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0
     ) -> list[list[Rollout]]:
         if self.stop_after is not None and len(self.chunks) >= self.stop_after:
             raise KeyboardInterrupt
+        samples = [request.sample for request in requests]
         self.chunks.append(([sample.id for sample in samples], seed))
         return [[self._answer(sample, (index + seed) % 4) for _ in range(n)] for index, sample in enumerate(samples)]
 

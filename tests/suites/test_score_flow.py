@@ -92,7 +92,7 @@ FAULTS = [
     ("", "holds no predictions"),
     ('{"id": "x", "output": "1"\n', "line 1 is not JSON"),
     ('{"id": "x"}\n', "expected the fields 'id' and 'output'"),
-    ('["x"]\n', "line 1 has list"),
+    ('["x"]\n', "line 1 is list"),
     ('{"id": "x", "output": 3}\n', "'output' is 3"),
     ('{"id": "x", "output": "1"}\n\n{"id": "x", "output": "2"}\n', "line 3: id 'x' was given before"),
     ('{"id": "nobody", "output": "1"}\n', "first 'nobody'; its ids look like 'ledger-mcq"),

@@ -15,7 +15,7 @@ from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Sample
 from mmreason.rewards.reward import load_reward
-from mmreason.suites.rules import applicable, rule
+from mmreason.suites.rules import applicable, scorer
 from mmreason.suites.scoring import Output, score_outputs
 from mmreason.suites.reading import coverage, is_official, read_suite, suite_questions, suite_samples
 from mmreason.suites.suite import Suite, list_suites, load_suite, source_name, suite_domain
@@ -43,6 +43,7 @@ def test_every_suite_names_a_declared_split_and_known_rules(name: str, finance: 
         domain = suite_domain(suite, finance)
         entry = domain.source(source_name(suite, domain))
         assert not entry.files or suite.split in entry.files
+        assert all(split in entry.files for split in suite.also)
         assert suite.licence and (entry.use == "eval" or suite.held_out or suite.split != "train")
 
 
@@ -95,7 +96,7 @@ def test_rows_that_a_reader_refuses_are_counted(finance: Domain, tmp_path: Path)
     path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     entry = finance.source("finqa").model_copy(update={"files": {"val": ["finqa/val.jsonl"]}})
     domain = finance.model_copy(update={"sources": {**finance.sources, "finqa": entry}})
-    data = read_suite(load_suite("finqa"), domain, tmp_path)
+    data = read_suite(load_suite("finqa"), domain, tmp_path, subset=True)
     assert len(data.samples) == 1 and data.dropped == {"program_mismatch": 1}
 
 
@@ -120,8 +121,10 @@ def test_faults_of_suite_files(own_domain: Path) -> None:
         load_suite("mine", domain)
     with pytest.raises(UserError, match="did you mean 'finqa'"):
         load_suite("fniqa")
-    with pytest.raises(UserError, match=r"no reference rule 'official_scaler'.*did you mean 'official_scalar'"):
-        rule("official_scaler")
+    with pytest.raises(UserError, match=r"no reference scorer 'finqa.scaler'.*did you mean 'scalar'"):
+        scorer("finqa.scaler")
+    with pytest.raises(UserError, match=r"no module 'fniqa'.*did you mean 'finqa'"):
+        scorer("fniqa.scalar@cut")
     (own_domain / "suites" / "other.yaml").write_text("{name: third, version: 1, title: T, split: s}", encoding="utf-8")
     with pytest.raises(UserError, match="name is 'third', expected 'other'"):
         load_suite("other", domain)
@@ -130,7 +133,7 @@ def test_faults_of_suite_files(own_domain: Path) -> None:
 def test_program_rules_are_used_only_where_outputs_are_programs() -> None:
     suite = load_suite("finqa")
     numbers = ["<think>t</think><answer>\\boxed{3.1}</answer>", None]
-    assert applicable(suite, numbers).metrics == ["strict", "official_scalar"]
+    assert applicable(suite, numbers).metrics == ["strict", "finqa.scalar"]
     programs = [*numbers, "<think>t</think><answer>add(1, 2), divide(#0, 3)</answer>"]
     assert applicable(suite, programs).metrics == suite.metrics
 
@@ -142,7 +145,7 @@ def test_gated_questions_are_not_kept(finance: Domain, tmp_path: Path) -> None:
     entry = finance.source("gpqa").model_copy(update={"count": {}})
     domain = finance.model_copy(update={"sources": {**finance.sources, "gpqa": entry}})
     suite = load_suite("gpqa")
-    samples = suite_samples(suite, domain, tmp_path)
+    samples = suite_samples(suite, domain, tmp_path, subset=True)
     outputs = [[Output(f"<think>t</think><answer>\\boxed{{{s.answer.gold}}}</answer>")] for s in samples]
     records = score_outputs(suite, samples, outputs, load_reward(RewardSettings(), domain))
     assert len(records) == 4 and all(record["acc"] == 1.0 for record in records)
@@ -166,11 +169,11 @@ def test_gold_as_prediction_is_all_right_on_real_sets(
     suite = load_suite(name)
     path = tmp_path / "gold.jsonl"
     with path.open("w", encoding="utf-8") as handle:
-        for sample in suite_samples(suite, finance, real_data):
+        for sample in suite_samples(suite, finance, real_data, subset=True):
             text = f"<think>t</think><answer>\\boxed{{{sample.answer.gold}}}</answer>"
             handle.write(json.dumps({"id": sample.id, "output": text}) + "\n")
-    summary = load_module(project_dir() / "eval" / "score.py").main(name, path, data_dir=real_data)["mmreason"][
-        "summary"
-    ]
+    summary = load_module(project_dir() / "eval" / "score.py").main(
+        name, path, data_dir=real_data, subset=True
+    )["mmreason"]["summary"]
     assert summary["strict"]["mean"] == 1.0
     assert max(rules["strict"] for rules in summary["constants"].values()) < 0.3

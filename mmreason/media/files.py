@@ -6,8 +6,10 @@ anything is decoded, and what was hashed when the sample was built is what is de
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,13 +29,16 @@ IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 
 
-def locate(root: Path, relative: str) -> Path:
-    """The existing file at `relative` under `root`, links resolved. Raises UserError if it lies outside."""
+def locate(root: Path, relative: str, folder: bool = False) -> Path:
+    """The existing file at `relative` under `root`, or with `folder` perhaps a folder, links resolved.
+
+    Raises UserError if it lies outside.
+    """
     root = root.resolve()
     path = (root / relative).resolve()
     if Path(relative).is_absolute() or not path.is_relative_to(root):
         raise UserError(f"media path {relative!r} leaves the data folder {root}; use a path inside it")
-    if not path.is_file():
+    if not path.is_file() and not (folder and path.is_dir()):
         raise UserError(f"media file {relative!r} is missing under {root}")
     return path
 
@@ -44,6 +49,11 @@ def _check_size(path: Path, relative: str, limit: int) -> None:
         raise UserError(f"media file {relative!r} is empty")
     if size > limit:
         raise UserError(f"media file {relative!r} has {size >> 20} MiB, at most {limit >> 20} MiB are read; shrink it")
+
+
+def _check_pixels(width: int, height: int, relative: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise UserError(f"media file {relative!r} is {width} x {height} pixels, at most {MAX_PIXELS} are decoded")
 
 
 @contextmanager
@@ -66,8 +76,7 @@ def _check(data: bytes, relative: str) -> None:
     expected = IMAGE_FORMATS[Path(relative).suffix.lower()]
     with _told(relative, expected), Image.open(io.BytesIO(data), formats=sorted(set(IMAGE_FORMATS.values()))) as image:
         found, (width, height) = image.format, image.size
-        if width * height > MAX_PIXELS:
-            raise UserError(f"media file {relative!r} is {width} x {height} pixels, at most {MAX_PIXELS} are decoded")
+        _check_pixels(width, height, relative)
         image.verify()
     if found != expected:
         raise UserError(f"media file {relative!r} holds {found}, its extension says {expected}; rename it")
@@ -79,16 +88,25 @@ def _decode(data: bytes, relative: str) -> Image.Image:
     expected = IMAGE_FORMATS[Path(relative).suffix.lower()]
     with _told(relative, expected):
         picture = Image.open(io.BytesIO(data), formats=[expected])
+        _check_pixels(*picture.size, relative)
         picture.load()
     return picture
 
 
-def media_ref(root: Path, relative: str, kind: str = "image") -> MediaRef:
+def media_ref(root: Path, relative: str, kind: str = "image", fps: float = 0.0) -> MediaRef:
     """Check one media file and describe it by its hash, which is what `open_image` will insist on.
 
-    Raises UserError naming the file when it is missing, outside `root`, too large, of another format or damaged.
+    A clip may be a folder of frames, which needs `fps`, its frames a second. Raises UserError naming the file when it
+    is missing, outside `root`, too large, of another format or damaged; clips are not decoded here.
     """
-    path, suffix = locate(root, relative), Path(relative).suffix.lower()
+    path, suffix = locate(root, relative, folder=kind == "video"), Path(relative).suffix.lower()
+    if path.is_dir():
+        if fps <= 0:
+            raise UserError(f"the folder of frames {relative!r} needs fps, its frames a second, above 0; found {fps:g}")
+        _check_links(root, path)
+        return MediaRef(_hash(path), kind, relative, tokens=0, fps=fps)
+    if fps:
+        raise UserError(f"media file {relative!r} carries its own times; fps is for folders of frames, found {fps:g}")
     known = {"image": tuple(IMAGE_FORMATS), "video": VIDEO_SUFFIXES}[kind]
     if suffix not in known:
         raise UserError(
@@ -96,11 +114,59 @@ def media_ref(root: Path, relative: str, kind: str = "image") -> MediaRef:
         )
     if kind == "video":
         _check_size(path, relative, MAX_VIDEO_BYTES)
-        return MediaRef(file_sha256(path), kind, relative, tokens=0)
+        return MediaRef(_hash(path), kind, relative, tokens=0)
     _check_size(path, relative, MAX_IMAGE_BYTES)
     data = path.read_bytes()
     _check(data, relative)
     return MediaRef(hashlib.sha256(data).hexdigest(), kind, relative, tokens=0)
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures of a folder of frames in order: by number where names are numbers, else by name.
+
+    Raises UserError for other files, for none, and for a gap in the numbers.
+    """
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    other = [path.name for path in files if path.suffix.lower() not in IMAGE_FORMATS]
+    if other or not files:
+        held = f"{min(other)!r} beside frames" if other else "no frame"
+        raise UserError(f"the folder of frames {str(folder)!r} holds {held}; leave only {', '.join(IMAGE_FORMATS)}")
+    if not all(path.stem.isdecimal() for path in files):
+        return sorted(files)
+    files.sort(key=lambda path: int(path.stem))
+    numbers = [int(path.stem) for path in files]
+    gaps = [number + 1 for number, after in itertools.pairwise(numbers) if after != number + 1]
+    if gaps:
+        raise UserError(f"the folder of frames {str(folder)!r} has no single frame {gaps[0]}; fetch it again")
+    return files
+
+
+def _check_links(root: Path, path: Path) -> None:
+    """Raises UserError where a link in a folder of frames leads out of the root."""
+    for frame in frame_files(path) if path.is_dir() else ():
+        locate(root, str(frame.relative_to(root.resolve())))
+
+
+def unchanged(root: Path, ref: MediaRef) -> Path:
+    """Where the file or folder lies. Raises UserError when its hash is no longer the one in `ref`."""
+    path = locate(root, ref.path, folder=ref.kind == "video")
+    _check_links(root, path)
+    if _hash(path) != ref.sha256:
+        raise UserError(f"media file {ref.path!r} has changed since the samples were built; build the data again")
+    return path
+
+
+def _hash(path: Path) -> str:
+    """Of a file's bytes, or of the names and bytes of a folder's frames; read again only after a change."""
+    if path.is_file():
+        return _file_hash(path, path.stat().st_size, path.stat().st_mtime_ns)
+    lines = [f"{frame.name}\0{_hash(frame)}\n" for frame in frame_files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=100_000)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    return file_sha256(path)
 
 
 def open_image(root: Path, ref: MediaRef) -> Image.Image:
@@ -113,7 +179,17 @@ def open_image(root: Path, ref: MediaRef) -> Image.Image:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != ref.sha256:
         raise UserError(f"media file {ref.path!r} has changed since the samples were built; build the data again")
-    picture = ImageOps.exif_transpose(_decode(data, ref.path))
+    return _upright(_decode(data, ref.path))
+
+
+def open_frame(path: Path) -> Image.Image:
+    """One picture of a folder of frames, as `open_image` gives it."""
+    _check_size(path, str(path), MAX_IMAGE_BYTES)
+    return _upright(_decode(path.read_bytes(), str(path)))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    picture = ImageOps.exif_transpose(picture)
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")

@@ -1,20 +1,26 @@
-"""Between samples and ids: chat template, picture tensors, and a check that pictures make the tokens they promised."""
+"""Between samples and ids: chat template, pictures and clips, and a check that they make the tokens they promised."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmreason.errors import UserError
-from mmreason.media.files import open_image
 from mmreason.models.medium import Medium
-from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD
+from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from mmreason.models.visual import Visual
 from mmreason.records import MediaRef, Sample
+
+_PLACE = re.compile(f"({re.escape(IMAGE_PAD)}|{re.escape(VIDEO_PAD)})")
+_PADS = {"image": IMAGE_PAD, "video": VIDEO_PAD}
+_STAMPED = ("qwen3_vl",)
+"""Model types for which each step of a clip stands by itself behind its time in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,14 @@ class Codec:
         tokenizer: PreTrainedTokenizerBase,
         images: Qwen2VLImageProcessorPil | None,
         media_root: Path | None,
+        stamped: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.images = images
         self.media_root = media_root
+        self.stamped = stamped
+        """Whether the time of each step of a clip is written into the text."""
+        self.visual = Visual(images, media_root) if images is not None else None
         vocabulary = tokenizer.get_vocab()
         self.visual_ids = [vocabulary[token] for token in (IMAGE_PAD, VIDEO_PAD) if token in vocabulary]
         """Ids that stand for visual features; sampling must never produce them."""
@@ -54,7 +64,8 @@ class Codec:
             images = Qwen2VLImageProcessorPil.from_pretrained(path)
         except OSError:
             images = None  # a text-only checkpoint has no preprocessor_config.json
-        return cls(tokenizer, images, media_root)
+        stamped = images is not None and AutoConfig.from_pretrained(path).model_type in _STAMPED
+        return cls(tokenizer, images, media_root, stamped)
 
     @property
     def opens_think(self) -> bool:
@@ -64,18 +75,20 @@ class Codec:
         return str(text).rstrip().endswith("<think>")
 
     def encode(self, sample: Sample) -> Encoded:
-        """The sample's prompt with the opening of the assistant's turn. Raises UserError on picture trouble."""
+        """The sample's prompt with the opening of the assistant's turn. Raises UserError on trouble with media."""
         text = str(self.tokenizer.apply_chat_template(self._chat(sample), tokenize=False, add_generation_prompt=True))
         if not sample.media:
             return Encoded(self.tokenizer.encode(text, add_special_tokens=False))
-        media = self._pictures(sample)
-        pieces = text.split(IMAGE_PAD)
-        if len(pieces) != len(media) + 1:
-            places = len(pieces) - 1
-            raise UserError(f"sample {sample.id}: {len(media)} pictures, {places} places for them in the text")
-        marks = [IMAGE_PAD * medium.num_tokens(self.merge) for medium in media]
-        full = pieces[0] + "".join(mark + piece for mark, piece in zip(marks, pieces[1:], strict=True))
-        return Encoded(self.tokenizer.encode(full, add_special_tokens=False), media)
+        media = self._media(sample)
+        pieces = _PLACE.split(text)  # places at odd indices
+        found, expected = pieces[1::2], [_PADS[medium.kind] for medium in media]
+        if found != expected:
+            raise UserError(
+                f"sample {sample.id}: {len(media)} pictures or clips, {len(found)} places for them in the text "
+                f"({' '.join(found)} where {' '.join(expected)} was expected)"
+            )
+        pieces[1::2] = [self._marks(medium) for medium in media]
+        return Encoded(self.tokenizer.encode("".join(pieces), add_special_tokens=False), media)
 
     def encode_response(self, text: str) -> list[int]:
         """Ids of an assistant turn with its end token, tokenised apart from the prompt as generation sees it."""
@@ -90,9 +103,17 @@ class Codec:
         """Patches a side that make one visual token."""
         return int(self.images.merge_size) if self.images is not None else 1
 
+    @property
+    def decodes(self) -> int:
+        """Picture and clip files decoded so far; questions on the same frames of a clip decode it once."""
+        return self.visual.decodes if self.visual is not None else 0
+
     def num_tokens(self, ref: MediaRef) -> int:
-        """Visual tokens that a picture makes under this checkpoint's processor; reads the file."""
-        return self.picture(ref).num_tokens(self.merge)
+        """Visual tokens that a picture or clip makes under this checkpoint's processor; reads the file.
+
+        Of a clip no more than one frame is decoded.
+        """
+        return self._visual(ref.path).num_tokens(ref)
 
     def _chat(self, sample: Sample) -> list[dict[str, Any]]:
         """Messages for the template: plain strings where no media are, so that text-only templates work."""
@@ -108,31 +129,57 @@ class Codec:
             chat.append({"role": message.role.value, "content": content})
         return chat
 
-    def _pictures(self, sample: Sample) -> tuple[Medium, ...]:
-        if self.images is None:
-            raise UserError(f"sample {sample.id} has {len(sample.media)} pictures, but the model reads text only")
-        order = [
-            sample.media[part.media] for message in sample.prompt for part in message.parts if part.type == "image"
-        ]
-        media = tuple(self.picture(ref) for ref in order)
-        for ref, medium in zip(order, media, strict=True):
-            count = medium.num_tokens(self.merge)
-            if ref.tokens and ref.tokens != count:
-                raise UserError(
-                    f"sample {sample.id}: {ref.path} was recorded with {ref.tokens} visual tokens, "
-                    f"this model's processor makes {count}; build the data again for this model"
-                )
-        return media
+    def _marks(self, medium: Medium) -> str:
+        """Text in place of one placeholder of the template.
+
+        Where times are written the template's own marks stay around the whole clip, as transformers 5.10 and later
+        and vLLM keep them.
+        """
+        count = medium.num_tokens(self.merge)
+        if medium.kind == "image" or not self.stamped:
+            return _PADS[medium.kind] * count
+        step = VISION_START + VIDEO_PAD * (count // medium.grid[0]) + VISION_END
+        return "".join(f"<{second:.1f} seconds>{step}" for second in medium.stamps)
+
+    def _media(self, sample: Sample) -> tuple[Medium, ...]:
+        """Every medium in the order of the parts that show it, its tokens checked."""
+        if self.visual is None:
+            raise UserError(
+                f"sample {sample.id} has {len(sample.media)} pictures or clips, but the model reads text only"
+            )
+        parts = [part for message in sample.prompt for part in message.parts if part.type != "text"]
+        hidden = sorted(set(range(len(sample.media))) - {part.media for part in parts})
+        if hidden:
+            raise UserError(f"sample {sample.id}: no message shows its medium {hidden[0]}; name it in a part")
+        return tuple(self._medium(sample, part.type, part.media) for part in parts)
+
+    def _medium(self, sample: Sample, kind: str, index: int) -> Medium:
+        if not 0 <= index < len(sample.media):
+            raise UserError(f"sample {sample.id}: a part shows medium {index}, the sample has {len(sample.media)}")
+        ref = sample.media[index]
+        if ref.kind != kind:
+            raise UserError(f"sample {sample.id}: {ref.path} is recorded as {ref.kind}, its part says {kind}")
+        try:
+            medium = self._visual(ref.path).medium(ref)
+        except UserError as error:
+            raise UserError(f"sample {sample.id}: {error}") from None
+        count = medium.num_tokens(self.merge)
+        if ref.tokens and ref.tokens != count:
+            raise UserError(
+                f"sample {sample.id}: {ref.path} was recorded with {ref.tokens} visual tokens, "
+                f"this model's processor makes {count}; build the data again for this model"
+            )
+        return medium
+
+    def _visual(self, name: str) -> Visual:
+        if self.visual is None:
+            raise UserError(f"{name}: no picture processor; the model reads text only")
+        return self.visual
 
     def picture(self, ref: MediaRef) -> Medium:
-        """The patches of a picture file. Raises UserError where the checkpoint has no processor."""
-        if self.images is None or self.media_root is None:
-            raise UserError(f"{ref.path}: no picture processor or no data folder to read it from")
-        return self.patches(open_image(self.media_root, ref))
+        """The patches of a picture or clip file. Raises UserError where the checkpoint has no processor."""
+        return self._visual(ref.path).medium(ref)
 
     def patches(self, picture: Image.Image) -> Medium:
         """The patches of a picture in memory, for example one that a tool returns."""
-        assert self.images is not None
-        made = self.images(images=[picture], return_tensors="pt")
-        frames, rows, columns = made["image_grid_thw"][0].tolist()
-        return Medium(made["pixel_values"], (frames, rows, columns))
+        return self._visual("a picture").patches(picture)

@@ -22,12 +22,15 @@ class Medium:
     seconds: float = 1.0
     """Seconds per step of the grid's first axis; clips of Qwen2.5-VL count positions by it."""
     key: str = field(default="")
-    """Content hash; equal media are forwarded once."""
+    """Content hash; equal media are forwarded once. Time counts: it moves positions, which engines keep by key too."""
+    stamps: tuple[float, ...] = ()
+    """Seconds in the clip of each step of the grid's first axis, for families that write them into the text."""
 
     def __post_init__(self) -> None:
         if not self.key:
             data = self.pixels.detach().float().contiguous().cpu().numpy().tobytes()
-            object.__setattr__(self, "key", hashlib.sha256(f"{self.kind}{self.grid}".encode() + data).hexdigest())
+            shape = f"{self.kind}{self.grid}{self.seconds}"
+            object.__setattr__(self, "key", hashlib.sha256(shape.encode() + data).hexdigest())
 
     def num_tokens(self, merge: int) -> int:
         """Placeholders that it stands behind, `merge` x `merge` patches each."""

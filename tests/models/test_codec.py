@@ -81,12 +81,12 @@ def test_a_changed_picture_is_refused(codec: Codec, root: Path) -> None:
 def test_a_text_model_refuses_pictures(root: Path) -> None:
     reader = Codec.load(root / "text", root)
     assert reader.images is None
-    with pytest.raises(UserError, match=r"sample q7 has 1 pictures, but the model reads text only"):
+    with pytest.raises(UserError, match=r"sample q7 has 1 pictures or clips, but the model reads text only"):
         reader.encode(sample(media_ref(root, "small.png")))
 
 
 def test_an_image_tag_in_a_question_is_not_a_place_for_a_picture(codec: Codec, root: Path) -> None:
-    with pytest.raises(UserError, match=r"sample q7: 1 pictures, 2 places"):
+    with pytest.raises(UserError, match=r"sample q7: 1 pictures or clips, 2 places"):
         codec.encode(sample(media_ref(root, "small.png"), text=f"what is {IMAGE_PAD} ?"))
 
 

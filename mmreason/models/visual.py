@@ -1,0 +1,158 @@
+"""Pictures and clips as a checkpoint's patches, each content decoded once while it is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from mmreason.errors import UserError
+from mmreason.media.clips import Clip, open_clip
+from mmreason.media.files import open_image, unchanged
+from mmreason.media.resize import MAX_RATIO, frame_bounds, patchify, resize_frames, smart_resize
+from mmreason.models.medium import Medium
+from mmreason.records import MediaRef
+
+KEPT_BYTES = 1 << 30
+"""Patches kept for questions on the same pictures and clips; 32 frames of 336 x 588 pixels are 76 MB."""
+
+
+class Visual:
+    """From a reference to patches under one picture processor."""
+
+    def __init__(self, images: Qwen2VLImageProcessorPil, root: Path | None, kept_bytes: int = KEPT_BYTES) -> None:
+        self.images = images
+        self.root = root
+        self.merge = int(images.merge_size)
+        self.factor = int(images.patch_size) * self.merge
+        """Pixels a side that make one visual token."""
+        self.decodes = 0
+        """Files that were decoded; a clip counts once however many of its frames were wanted."""
+        self._kept = _Kept(kept_bytes)
+
+    def medium(self, ref: MediaRef) -> Medium:
+        """Patches of a picture or clip file. Raises UserError naming the file where it or a setting is wrong."""
+        _check_settings(ref)
+        root = self._root(ref)
+        unchanged(root, ref)  # the hash of what is kept must still be that of the file
+        key = replace(ref, path="", tokens=0)
+        medium = self._kept.get(key)
+        if medium is None:
+            self.decodes += 1
+            medium = self._picture(root, ref) if ref.kind == "image" else self._clip(open_clip(root, ref), ref)
+            self._kept.put(key, medium)
+        return medium
+
+    def num_tokens(self, ref: MediaRef) -> int:
+        """Visual tokens of a picture or clip; of a clip only the header and one frame are read."""
+        _check_settings(ref)
+        if ref.kind == "image":
+            return self.medium(ref).num_tokens(self.merge)
+        clip = open_clip(self._root(ref), ref)
+        height, width = self._frame_size(clip, ref)
+        steps = -(-len(clip.chosen.indices) // self._step)
+        return steps * height * width // self.factor**2
+
+    def patches(self, picture: Image.Image, min_pixels: int = 0, max_pixels: int = 0) -> Medium:
+        """Patches of a picture in memory; bounds of 0 are the processor's own."""
+        least, most = min_pixels or self._own[0], max_pixels or self._own[1]
+        least = least if min_pixels else min(least, most)
+        most = most if max_pixels else max(least, most)
+        if least > most:
+            raise UserError(f"min_pixels {least} exceeds max_pixels {most}; lower one or raise the other")
+        if max(picture.size) > MAX_RATIO * min(picture.size):
+            raise UserError(f"{picture.size[0]} x {picture.size[1]} pixels: a ratio above {MAX_RATIO}; crop it")
+        size = {"shortest_edge": least, "longest_edge": most}
+        made = self.images(images=[picture], size=size, return_tensors="pt")
+        frames, rows, columns = made["image_grid_thw"][0].tolist()
+        return Medium(made["pixel_values"], (frames, rows, columns))
+
+    @property
+    def _own(self) -> tuple[int, int]:
+        """Least and most pixels of a picture under the checkpoint's processor."""
+        return int(self.images.size["shortest_edge"]), int(self.images.size["longest_edge"])
+
+    @property
+    def _step(self) -> int:
+        """Frames that make one step of time."""
+        return int(self.images.temporal_patch_size)
+
+    def _root(self, ref: MediaRef) -> Path:
+        if self.root is None:
+            raise UserError(f"{ref.path}: no data folder to read it from; name one")
+        return self.root
+
+    def _picture(self, root: Path, ref: MediaRef) -> Medium:
+        picture = open_image(root, ref)
+        try:
+            return self.patches(picture, ref.min_pixels, ref.max_pixels)
+        except UserError as error:
+            raise UserError(f"media file {ref.path!r}: {error}") from None
+
+    def _clip(self, clip: Clip, ref: MediaRef) -> Medium:
+        height, width = self._frame_size(clip, ref)
+
+        def shrink(frame: np.ndarray) -> torch.Tensor:
+            """To its final size before the next is decoded, so that full frames never pile up."""
+            planes = torch.tensor(frame).permute(2, 0, 1)
+            return resize_frames(planes, height, width).to(torch.uint8)
+
+        frames = torch.stack(clip.frames(shrink))  # uint8 [T, 3, height, width]
+        pixels, grid = patchify(self._normalised(frames), int(self.images.patch_size), self.merge, self._step)
+        seconds = self._step / clip.chosen.sample_fps
+        return Medium(pixels, grid, "video", seconds, stamps=clip.step_seconds(self._step))
+
+    def _frame_size(self, clip: Clip, ref: MediaRef) -> tuple[int, int]:
+        count = len(clip.chosen.indices)
+        try:
+            bounds = frame_bounds(count, self.factor, ref.min_pixels, ref.max_pixels, ref.total_pixels, own=self._own)
+            return smart_resize(clip.info.height, clip.info.width, self.factor, *bounds)
+        except UserError as error:
+            raise UserError(f"clip {ref.path!r}: {error}") from None
+
+    def _normalised(self, frames: torch.Tensor) -> torch.Tensor:
+        """Mean and spread scaled up rather than frames scaled down, as the video processors of transformers do."""
+        scale = 1.0 / self.images.rescale_factor
+        mean = torch.tensor(self.images.image_mean) * scale
+        std = torch.tensor(self.images.image_std) * scale
+        return (frames.float() - mean[:, None, None]) / std[:, None, None]
+
+
+def _check_settings(ref: MediaRef) -> None:
+    """Raises UserError for a setting that would be ignored."""
+    if ref.kind == "image":
+        given = {name: getattr(ref, name) for name in ("frame_rule", "start", "end", "fps", "total_pixels")}
+        unused = [name for name, value in given.items() if value not in ("", 0, None)]
+        if unused:
+            raise UserError(f"media file {ref.path!r} is a picture; {unused[0]} {given[unused[0]]!r} is for clips")
+
+
+class _Kept:
+    """Media by reference up to a number of bytes; the one unused for longest leaves first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[MediaRef, Medium] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: MediaRef) -> Medium | None:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: MediaRef, medium: Medium) -> None:
+        with self._lock:
+            if key in self._held:
+                return
+            self._held[key] = medium
+            self._bytes += medium.pixels.nbytes
+            while self._bytes > self._limit:
+                self._bytes -= self._held.popitem(last=False)[1].pixels.nbytes

@@ -34,7 +34,11 @@ def evaluate_model(
     out: Path,
     pairs: list[str],
 ) -> None:
-    """Write eval/model/<suite>.json under `out`."""
+    """Write eval/model/<suite>.json and evaluation.html under `out`. `model` is a folder or a released name."""
+    from mmreason.data.sources import data_root
+    from mmreason.release.names import resolve_model
+    from mmreason.report.evaluation import write_evaluation
+
     path = find_system(system) if system is not None else generic_recipe()
     recipe = load_recipe(path, profile, pairs)
     domain = _domain(system, path, recipe.domain, suites)
@@ -44,4 +48,7 @@ def evaluate_model(
         data = Path(system)
     folder = RunFolder(out)
     with locked(folder.path):
-        load_module(project_dir() / "eval" / "run.py").main(recipe, domain, folder, "model", suites, data, model)
+        path = resolve_model(model)
+        load_module(project_dir() / "eval" / "run.py").main(recipe, domain, folder, "model", suites, data, path)
+        root = data_root(domain, data, folder.made)
+        print(f"report: {write_evaluation(folder.eval / 'model', Path(model).name, root)}")

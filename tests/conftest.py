@@ -49,6 +49,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def command() -> Cli:
+    """`mmreason` in a folder that the test names."""
+    return mmreason
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """`mmreason` in an empty folder."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 from markupsafe import Markup
 
 from mmreason.errors import UserError
-from mmreason.records import MediaRef, Sample
+from mmreason.records import Sample
 from mmreason.report.gather import Row, gather, read_rollouts, rl_samples
 from mmreason.report.html import cut
 from mmreason.report.render import render_html
+from mmreason.report.shown_media import thumbnails
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 
@@ -22,7 +21,6 @@ STEPS = 4
 """Steps shown unless named: the first, the last and some between."""
 GROUPS = 8
 """Prompts shown of each step."""
-THUMBNAIL = (320, 240)
 
 
 def spread(files: Sequence[Path], count: int) -> list[Path]:
@@ -32,23 +30,10 @@ def spread(files: Sequence[Path], count: int) -> list[Path]:
     return [files[round(index * (len(files) - 1) / (count - 1))] for index in range(count)]
 
 
-def thumbnail(root: Path, ref: MediaRef) -> Markup:
-    """A picture of a sample as an inline JPEG, small. Raises UserError when the file is gone or has changed."""
-    from mmreason.media.files import open_image
-
-    image = open_image(root, ref)
-    image.thumbnail(THUMBNAIL)
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup(f'<img alt="picture of the question" src="data:image/jpeg;base64,{data}">')
-
-
 def _pictures(root: Path | None, sample: Sample) -> list[Markup]:
-    images = [ref for ref in sample.media if ref.kind == "image"]
     if root is None or not root.is_dir():
         return []
-    return [thumbnail(root, ref) for ref in images]
+    return [shown for ref in sample.media for shown in thumbnails(root, ref)]
 
 
 def _group(rows: list[Row], sample: Sample | None, root: Path | None) -> Row:

@@ -21,7 +21,8 @@ from mmreason.records.io import write_samples
 from mmreason.run import manifest
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
-from mmreason.suites.suite import load_suite, suite_samples
+from mmreason.suites.reading import suite_samples
+from mmreason.suites.suite import load_suite
 
 SKILL = {"base": (0.02, 0.05), "sft": (0.46, 0.93), "grpo": (0.58, 0.98)}
 """Stage -> (share right, share in form)."""

@@ -1,0 +1,98 @@
+"""evaluation.html: one self-contained page about the suites that a model was evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mmreason.errors import UserError
+from mmreason.records import MediaRef
+from mmreason.report.bars import Bar, suite_bars
+from mmreason.report.curves import outcome_bar
+from mmreason.report.html import best_constant, cut
+from mmreason.report.render import render_html
+from mmreason.report.shown_media import thumbnails
+from mmreason.run.files import write_text
+from mmreason.suites.results import read_records, read_results
+
+EXAMPLES = 2
+"""Questions shown of each outcome, per suite."""
+OUTCOMES = ("right", "wrong", "unread")
+
+Row = dict[str, Any]
+
+
+def _marks(summary: Row) -> tuple[tuple[str, float], ...]:
+    word, share = best_constant(summary)
+    chance = summary["chance"]
+    return ((f"always {word}", share), *((("chance", chance),) if chance is not None else ()))
+
+
+def _bar(block: Row) -> Bar:
+    strict = block["summary"]["strict"]
+    return Bar(block["title"], strict["mean"], strict["low"], strict["high"], _marks(block["summary"]))
+
+
+def _examples(path: Path, root: Path | None) -> list[Row]:
+    """The first questions of each outcome with what was shown to the model."""
+    records = read_records(path)
+    picked = [
+        record
+        for outcome in OUTCOMES
+        for record in [r for r in records if r["runs"][0]["outcome"] == outcome][:EXAMPLES]
+    ]
+    return [_example(record, root) for record in picked]
+
+
+def _example(record: Row, root: Path | None) -> Row:
+    run = record["runs"][0]
+    question = record["doc"]["question"] or "(not kept: the authors ask that questions are not republished)"
+    return {
+        **run,
+        "id": record["id"],
+        "question": cut(question),
+        "gold": record["target"],
+        "output": cut(run["output"]),
+        "media": _media(record, root),
+        "num_media": len(record["media"]),
+    }
+
+
+def _media(record: Row, root: Path | None) -> list[Markup]:
+    """What the question shows, where the evaluation itself looked at it (a score of given answers does not)."""
+    refs = [MediaRef(**one) for one in record["media"]]
+    return [shown for ref in refs if ref.sha256 for shown in thumbnails(root, ref)] if root is not None else []
+
+
+def _suite(path: Path, root: Path | None) -> Row:
+    block = read_results(path)["mmreason"]
+    summary = block["summary"]
+    word, share = best_constant(summary)
+    return {
+        "name": block["suite"],
+        "block": block,
+        "summary": summary,
+        "bar": outcome_bar(summary["right"], summary["wrong"], summary["unread"]),
+        "constant": (word, share),
+        "examples": _examples(path, root),
+    }
+
+
+def evaluation_html(paths: Sequence[Path], model: str, root: Path | None = None) -> str:
+    """The page as text; `root` is where media paths begin, None shows none."""
+    suites = [_suite(path, root) for path in paths]
+    bars = suite_bars([_bar(suite["block"]) for suite in suites])
+    return render_html("evaluation.html.j2", model=model, suites=suites, bars=bars)
+
+
+def write_evaluation(folder: Path, model: str, root: Path | None = None) -> Path:
+    """Write evaluation.html into a folder of results files and return its path. Raises UserError when it has none."""
+    paths = sorted(path for path in folder.glob("*.json") if path.with_suffix(".samples.jsonl").is_file())
+    if not paths:
+        raise UserError(f"{folder} holds no results files: run `mmreason eval` first")
+    path = folder / "evaluation.html"
+    write_text(path, evaluation_html(paths, model, root))
+    return path

@@ -21,7 +21,9 @@ def _suites() -> Iterator[str]:
 
     for name in list_suites():
         suite = load_suite(name)
-        yield f"{name}  v{suite.version}  {suite.title}"
+        count = f"{suite.released_count} questions of {suite.split}" if suite.released_count else suite.split
+        note = "  (no outside check of the score)" if suite.reader_only else ""
+        yield f"{name}  v{suite.version}  {suite.title}, {count}{note}"
 
 
 def _methods() -> Iterator[str]:
@@ -53,6 +55,10 @@ def _model(values: dict[str, Any]) -> str:
 
 
 def _models() -> Iterator[str]:
+    """Released models that are here, then the base models of the recipes."""
+    from mmreason.release import names
+
+    yield from names.lines()
     for path in _recipe_files():
         values = read_yaml(path)
         system = path.parent.name.replace("_", "-") if path.parent.name != "training" else "own data"

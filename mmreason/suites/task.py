@@ -42,9 +42,8 @@ class SuiteTask(Task):
         runs: int = 1,
         train_documents: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(
-            config={"task": suite.name, "output_type": self.OUTPUT_TYPE, "repeats": runs, "num_fewshot": 0}
-        )
+        config = {"task": suite.name, "output_type": self.OUTPUT_TYPE, "repeats": runs, "num_fewshot": 0}
+        super().__init__(config={**config, "generation_kwargs": dict(generation)})
         self._filters = [build_filter_ensemble("none", [])]  # all answers of a question, not the first alone
         self.VERSION = suite.version
         self.MULTIMODAL = any(sample.media for sample in samples)

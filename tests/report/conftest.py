@@ -15,9 +15,11 @@ import pytest
 
 from mmreason.config import Recipe, load_domain
 from mmreason.config.recipe import Sampling
+from mmreason.models.codec import Encoded
 from mmreason.project import load_module, project_dir
 from mmreason.records import Rollout, Sample, Stop
 from mmreason.records.io import write_samples
+from mmreason.rollout.engine import Request
 from mmreason.run import manifest
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import Metrics
@@ -28,21 +30,26 @@ SKILL = {"base": (0.02, 0.05), "sft": (0.46, 0.93), "grpo": (0.58, 0.98)}
 """Stage -> (share right, share in form)."""
 
 
+class TextCodec:
+    """Characters as ids."""
+
+    visual_ids: tuple[int, ...] = ()
+    merge = 1
+
+    def encode(self, sample: Sample) -> Encoded:
+        return Encoded([ord(letter) for letter in sample.question])
+
+
 class SkilledEngine:
     """Answers at set rates, seeded by the question."""
+
+    codec = TextCodec()
 
     def __init__(self, stage: str, extra: str = "") -> None:
         self.stage, self.extra = stage, extra
 
-    def generate(
-        self,
-        samples: Sequence[Sample],
-        sampling: Sampling,
-        n: int = 1,
-        seed: int = 0,
-        on_done: Callable[[int], None] | None = None,
-    ) -> list[list[Rollout]]:
-        return [[self._answer(sample) for _ in range(n)] for sample in samples]
+    def extend(self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0) -> list[list[Rollout]]:
+        return [[self._answer(request.sample) for _ in range(n)] for request in requests]
 
     def _answer(self, sample: Sample) -> Rollout:
         right, formed = SKILL[self.stage]

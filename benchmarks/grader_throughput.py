@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,12 @@ CASES: dict[str, tuple[Callable[[int], str], Answer]] = {
     "number, Chinese": (lambda i: f"{i / 10}亿元", Answer(AnswerKind.NUMBER, "120000000")),
     "number, yes/no": (lambda i: f"Yes, by {i}", Answer(AnswerKind.NUMBER, "yes")),
     "judgement": (lambda i: ("未发现违规", "违规")[i % 2], Answer(AnswerKind.JUDGEMENT, "违规")),
+    "interval": (lambda i: f"{i % 50}s to {i % 50 + 4}.5s", Answer(AnswerKind.INTERVAL, "[[10, 20]]")),
+    "box": (lambda i: f"[{i % 90}, 20, {i % 90 + 50}, 80]", Answer(AnswerKind.BOX, "[10, 20, 60, 80]")),
+    "OCR, 30 characters": (
+        lambda i: f"Invoice {i:08d} Total Due: $45",
+        Answer(AnswerKind.OCR, "invoice 00012345 total due: $45"),
+    ),
     "math, rational": (lambda i: f"\\frac{{{i}}}{{7}}", Answer(AnswerKind.MATH, "\\frac{3}{7}")),
 }
 
@@ -90,8 +97,10 @@ def _save(rates: dict[str, dict[str, int]]) -> Path:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     path = Path(__file__).parent / "results" / f"grader_throughput_{today}.json"
     path.parent.mkdir(exist_ok=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=path.parent, capture_output=True, text=True, check=True)
     result = {
         "date": today,
+        "commit": commit.stdout.strip() + " and the working tree after it",
         "command": "OMP_NUM_THREADS=1 python benchmarks/grader_throughput.py --save",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "load_average": [round(load, 1) for load in os.getloadavg()],

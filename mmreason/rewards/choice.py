@@ -10,9 +10,8 @@ from mmreason.records import Answer, Unread, Verdict
 from mmreason.rewards.judgement import polarity
 
 _WRAP = re.compile(r"\\(?:TEXT|TEXTBF|TEXTIT|MATHRM|MATHBF|MATHSF|MBOX|RM)\s*\{([^{}]*)\}", re.IGNORECASE)
-_LETTERS_ONLY = re.compile(
-    r"[\s,、;&.()\[\]{}$*和与及]*[A-Z](?:(?:[\s,、;&.()\[\]{}$*和与及]|\bAND\b)*[A-Z])*[\s,、;.()\[\]{}$*。]*"
-)
+_SEPARATORS = r"[\s,、;&.()\[\]{}$*和与及]*"
+_LETTERS_ONLY = re.compile(rf"{_SEPARATORS}[A-Z](?:{_SEPARATORS}[A-Z])*{_SEPARATORS}。?")
 _AND = re.compile(r"\bAND\b")
 _LETTER = re.compile(r"[A-Z]")
 _HEDGE = re.compile(r"\(?\b[A-Z]\b\)?\s*(?:\bOR\b|或|/|\|)\s*(?:者\s*)?\(?\b[A-Z]\b", re.IGNORECASE)
@@ -25,10 +24,12 @@ _MARKED = re.compile(r"(?<![A-Z])[A-Z]\s*[.)、:]")
 _ANY_LETTERS = frozenset("ABCDEFGHIJ")
 
 
-@lru_cache(maxsize=65536)
 def squash(text: str) -> str:
     """Half-width, upper-case, wrappers, spaces and closing punctuation removed: for comparing option texts."""
-    return re.sub(r"\s+", "", _tidy(text)).rstrip(".。;,")
+    return "".join(_tidy(text).split()).rstrip(".。;,")
+
+
+_squash_option = lru_cache(maxsize=65536)(squash)
 
 
 def _tidy(text: str) -> str:
@@ -42,17 +43,23 @@ def read_letters(text: str, options: dict[str, str]) -> frozenset[str] | None:
     Letters and separators only; else one leading letter with a mark or followed by its own option text; else the
     whole text of exactly one option; else, for a right/wrong item, any wording of right or wrong.
     """
+    if text in options and len(text) == 1:
+        return frozenset(text)
     text = _tidy(text)
     known = frozenset(options) if options else _ANY_LETTERS
     unlabelled = _LABEL.sub("", text, count=1)
-    for bare in (text, unlabelled):
-        if _LETTERS_ONLY.fullmatch(bare):
-            letters = frozenset(_LETTER.findall(_AND.sub(" ", bare)))
-            if letters <= known:
-                return letters
+    for bare in (text, unlabelled) if unlabelled != text else (text,):
+        letters = _only_letters(bare)
+        if letters and letters <= known:
+            return letters
     if _HEDGE.search(unlabelled):
         return _by_text(text, options)
     return _by_lead(unlabelled, options, known) or _by_text(text, options)
+
+
+def _only_letters(text: str) -> frozenset[str] | None:
+    bare = _AND.sub(" ", text) if "AND" in text else text
+    return frozenset(_LETTER.findall(bare)) if _LETTERS_ONLY.fullmatch(bare) else None
 
 
 def _by_lead(text: str, options: dict[str, str], known: frozenset[str]) -> frozenset[str] | None:
@@ -61,7 +68,8 @@ def _by_lead(text: str, options: dict[str, str], known: frozenset[str]) -> froze
         if match is None or match.group(1) not in known:
             continue
         letter, rest = match.groups()
-        same = {key for key, option in options.items() if squash(option) == squash(rest)}
+        said = squash(rest)
+        same = {key for key, option in options.items() if _squash_option(option) == said}
         if letter in same:
             return frozenset(letter)
         if not same and pattern is _LEADING and not _names_another(rest, letter, known):
@@ -76,7 +84,8 @@ def _names_another(rest: str, letter: str, known: frozenset[str]) -> bool:
 
 
 def _by_text(text: str, options: dict[str, str]) -> frozenset[str] | None:
-    same = [letter for letter, option in options.items() if squash(option) == squash(text)]
+    whole = squash(text)
+    same = [letter for letter, option in options.items() if _squash_option(option) == whole]
     if len(same) == 1:
         return frozenset(same)
     said = polarity(text)

@@ -16,8 +16,9 @@ _SYMBOLS = {"π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "×": r"\times "
 _REWRITE = [
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?)(?![a-zA-Z])"), ""),
-    (re.compile(r"\\[,!]"), ""),
-    (re.compile(r"\\(?:[;: ]|quad|qquad)|~"), " "),
+    (re.compile(r"(?<=\d),\\!\s*(?=\d{3})"), ","),  # a thousands mark, whatever space stands behind it
+    (re.compile(r"(?<!\\)\\[,!]"), ""),  # not the second half of a matrix's row mark
+    (re.compile(r"(?<!\\)\\(?:[;: ]|quad|qquad)|~"), " "),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])"), ""),
     (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le"),
@@ -31,7 +32,7 @@ _REWRITE = [
     (re.compile(r"\*\*"), ""),
     (re.compile(r"\\\$"), ""),
 ]
-_JOINT = re.compile(r"\s*,?\s+(?:or|and)\s+")
+_JOINT = re.compile(r"\s*,?\s+(?:or|and)\s+|\s*(?:或者?|和|以及)\s*")
 _UNIT = re.compile(r"(?<=[\d})%a-z])\s*\\text\s*\{\s*[-a-zA-Z./\s]*\}(?:\s*\^\s*\{?\s*[-\d]+\s*\}?)?$")
 _ALL_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _INT = r"\d+|\d{1,3}(?:,\d{3})+"
@@ -41,6 +42,7 @@ _SLASH = re.compile(r"([-+]?)(?:(\d+)\s+)?(\d+)\s*/\s*(\d+)")
 _POWER = re.compile(
     r"([-+]?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:e|E|(?:\\times|\\cdot|\*|x)\s*10\s*\^)\s*\{?\s*([-+]?\d{1,4})\s*\}?"
 )
+_PLAIN_RATIO = re.compile(r"(-?)(?:(\d{1,40})|\\[dt]?frac\{(\d{1,40})\}\{(\d{1,40})\})")
 _CLOSES = {"(": ")[]", "[": ")]"}
 
 
@@ -106,15 +108,25 @@ def to_rational(text: str) -> tuple[Fraction, int | None] | None:
     return None
 
 
-def split_top(text: str, separator: str = ",") -> list[str]:
-    """Parts at top-level separators; thousands commas (digit, comma, exactly three digits) do not part."""
+def plain_ratio(text: str) -> tuple[int, int] | None:
+    r"""(numerator, denominator above 0) of an integer or ``\frac{a}{b}`` in its plainest form, before `normalise`."""
+    match = _PLAIN_RATIO.fullmatch(text)
+    if match is None:
+        return None
+    sign, whole, above, below = match.groups()
+    top, bottom = int(whole or above), int(below or 1)
+    return (-top if sign else top, bottom) if bottom else None
+
+
+def split_top(text: str, thousands: bool = True) -> list[str]:
+    """Parts at top-level commas; with `thousands` not at commas between a digit and exactly three digits."""
     parts, depth, start = [], 0, 0
     for place, char in enumerate(text):
         if char in "([{":
             depth += 1
         elif char in ")]}":
             depth -= 1
-        elif char == separator and depth == 0 and not _is_thousands(text, place):
+        elif char == "," and depth == 0 and not (thousands and _is_thousands(text, place)):
             parts.append(text[start:place].strip())
             start = place + 1
     return [*parts, text[start:].strip()]

@@ -10,10 +10,17 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from typing import IO, Any
 
 START_SECONDS = 120.0
 """A worker imports sympy before its first job; that time is no part of a job's deadline."""
+
+
+MEMORY = 2 << 30
+"""Bytes of address space of a worker; beyond it allocation fails inside the worker and nowhere else."""
+OUT_OF_MEMORY = "MemoryError"
+"""A worker that ran into its limit is replaced: what it still holds is unknown."""
 
 
 class JobTimeout(Exception):
@@ -27,9 +34,9 @@ class _Worker:
     that a kill really ends the computation. A signal-based limit would only work in the main thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mmreason.rewards.math_worker"],
+            [sys.executable, "-m", "mmreason.rewards.math_worker", str(memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -49,15 +56,17 @@ class _Worker:
             timer.cancel()
 
     def ask(self, job: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-        """The reply, or None if the worker died or was killed on the way."""
+        """The reply with the "seconds" it took, or None if the worker died or was killed on the way."""
+        start = time.monotonic()
         line = json.dumps({**job, "seconds": math.ceil(seconds) + 1}) + "\n"
         try:
             _open(self.process.stdin).write(line.encode())
         except BrokenPipeError:
             return None
         answer = self._line(seconds)
-        reply: dict[str, Any] | None = json.loads(answer) if answer.endswith(b"\n") else None
-        return reply
+        if not answer.endswith(b"\n"):
+            return None
+        return {**json.loads(answer), "seconds": time.monotonic() - start}
 
     def stop(self) -> None:
         self.process.kill()
@@ -72,9 +81,13 @@ def _open(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 class Pool:
-    """At most `size` workers, started when first needed; callers beyond that wait for a free one."""
+    """At most `size` workers, started when first needed; callers beyond that wait for a free one.
 
-    def __init__(self, size: int) -> None:
+    `memory`: bytes of address space of a worker, where the system can bound it (not on Windows).
+    """
+
+    def __init__(self, size: int, memory: int = MEMORY) -> None:
+        self.memory = memory
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(size):
             self._slots.put(None)
@@ -86,12 +99,13 @@ class Pool:
         worker, healthy = self._slots.get(), None
         try:
             if worker is None:
-                worker = _Worker()
+                worker = _Worker(self.memory)
                 self.started += 1
             reply = worker.ask(job, seconds)
             if reply is None:
                 raise JobTimeout(f"no verdict within {seconds:g} s")
-            healthy = worker
+            if reply.get("error") != OUT_OF_MEMORY:
+                healthy = worker
             return reply
         finally:
             if worker is not None and healthy is None:

@@ -6,23 +6,26 @@ import json
 import logging
 import signal
 import sys
+from functools import lru_cache
 from typing import Any
 
 TINY = 1e-30
 """Relative difference below which two exact constants count as equal, at 60 digits."""
 DECIMALS = 1e-6
 """Absolute difference allowed between a decimal and a constant."""
-MEMORY = 2 << 30
+CACHED = 2048
+"""Parsed expressions kept: the golds of a batch come once per answer."""
 
 
-def _limit() -> None:
+def _limit(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
+@lru_cache(maxsize=CACHED)
 def _parse(latex: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
 
@@ -72,8 +75,8 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve jobs from stdin until it closes."""
-    _limit()
+    """Serve jobs from stdin until it closes. The one argument is the limit of address space in bytes."""
+    _limit(int(sys.argv[1]))
     logging.disable(logging.CRITICAL)  # math-verify logs each failed parse; the reply tells it
     compare("\\frac{1}{2}", "x+1")  # builds the grammar before the first deadline runs
     out, sys.stdout = sys.stdout, sys.stderr

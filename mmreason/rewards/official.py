@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmreason.records import Sample
 from mmreason.rewards.extract import Reading, read_answer
-from mmreason.rewards.number import Quantity, parse_number, read_gold
+from mmreason.rewards.number import read_gold
 from mmreason.rewards.official_finqa import (
     official_execution_equal,
     official_program_equal,
@@ -18,6 +18,7 @@ from mmreason.rewards.official_text import (
     math500_hendrycks_equal,
 )
 from mmreason.rewards.program import ProgramError
+from mmreason.rewards.quantity import Quantity, parse_number
 
 
 def dianjin_cflue(output: str, sample: Sample) -> bool:

@@ -1,4 +1,4 @@
-"""Format rows F1-F15 of the survey of verifiers, and the released DianJin-R1 scorer beside what we want."""
+"""Format rows of ours (F1-F15 are in hard_cases.yaml), and the released DianJin-R1 scorer beside what we want."""
 
 from __future__ import annotations
 
@@ -15,21 +15,6 @@ BOX = r"\boxed{B}"
 GOOD = f"<think>so</think><answer>{BOX}</answer>"
 
 FORMAT = [
-    ("F1", GOOD, False, True),
-    ("F2", f"<think>\nso\n</think>\n<answer>\n{BOX}\n</answer>", False, True),
-    ("F3", GOOD + "\n", False, True),
-    ("F4", "Sure. " + GOOD, False, False),
-    ("F5", GOOD + "\nDone.", False, False),
-    ("F6", f"<think>\nso\n</think>\n<answer>\n{BOX}\n</answer>\nDone.", False, False),
-    ("F7", GOOD + f"<answer>{BOX}</answer>", False, False),
-    ("F8", "<think>first</think>" + GOOD, False, False),
-    ("F9", f"<think> \n</think><answer>{BOX}</answer>", False, False),
-    ("F10", f"<think>so <answer>{BOX}</answer></think>", False, False),
-    ("F11", f"<think>so <answer>{BOX}</answer>", False, False),
-    ("F12", f"<answer>{BOX}</answer><think>so</think>", False, False),
-    ("F13", f"so</think><answer>{BOX}</answer>", True, True),
-    ("F14", f"<think>so</think>hence<answer>{BOX}</answer>", False, False),
-    ("F15", "<think>so</think><answer>B</answer>", False, False),
     # ours: a tag quoted in the reasoning does no harm when the real block follows (DianJin-R1 rewards, last rows)
     ("quoted", f"<think>I must write <answer> and </answer> tags</think><answer>{BOX}</answer>", False, True),
     ("F13 not declared", f"so</think><answer>{BOX}</answer>", False, False),

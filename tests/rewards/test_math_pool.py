@@ -1,80 +1,29 @@
-"""The workers behind symbolic comparison: hard deadline, replacement, same verdict from anywhere."""
+"""The workers behind symbolic comparison: deadline, memory, replacement; and the policies for mathematics."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mmreason.records import Answer, AnswerKind, Outcome, Unread, Verdict
+from mmreason.records import Answer, AnswerKind, Outcome
 from mmreason.rewards.grade import grade
-from mmreason.rewards.math_expr import refuse
+from mmreason.rewards.math_limits import refuse
 from mmreason.rewards.math_pool import JobTimeout, Pool
-
-
-def verdicts(_: int = 0) -> list[Verdict]:
-    """Verdicts of a few outputs of which the last two need a worker."""
-    cases = [
-        (r"\boxed{93.5\%}", Answer(AnswerKind.NUMBER, "0.93464")),
-        (r"\boxed{b}", Answer(AnswerKind.CHOICE, "B", {"A": "x", "B": "y"})),
-        (r"\boxed{x^2+2x+1}", Answer(AnswerKind.MATH, "(x+1)^2")),
-        (r"\boxed{2+\sqrt{3}}", Answer(AnswerKind.MATH, r"2-\sqrt{3}")),
-    ]
-    return [grade(text, answer) for text, answer in cases]
-
-
-def test_same_verdict_in_main_thread_worker_threads_and_a_daemonic_process() -> None:
-    main = verdicts()
-    assert [verdict.score for verdict in main] == [1, 1, 1, 0]
-    with ThreadPoolExecutor(4) as threads:
-        assert all(found == main for found in threads.map(verdicts, range(8)))
-    with multiprocessing.get_context("spawn").Pool(1) as processes:
-        assert processes.apply(verdicts) == main
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_uses_its_own_workers() -> None:
-    main = verdicts()
-    with multiprocessing.get_context("fork").Pool(1) as processes:
-        assert processes.apply(verdicts) == main
-    assert verdicts() == main
 
 
 def test_a_worker_past_its_deadline_is_killed_and_replaced() -> None:
     pool = Pool(1)
     try:
-        assert pool.run({"gold": "x+1", "read": "1+x"}, 20) == {"equal": True}
+        assert pool.run({"gold": "x+1", "read": "1+x"}, 20)["equal"] is True
         start = time.monotonic()
         with pytest.raises(JobTimeout, match=r"0\.5 s"):
             pool.run({"gold": "3", "read": "9^{9^{9^9}}"}, 0.5)
         assert time.monotonic() - start < 3
-        assert pool.run({"gold": "x+1", "read": "x+2"}, 20) == {"equal": False}
+        assert pool.run({"gold": "x+1", "read": "x+2"}, 20)["equal"] is False
         assert pool.started == 2
     finally:
         pool.close()
-
-
-REFUSED = [
-    "9^{9^{9^9}}",
-    "9^9^9^9",
-    "(" * 60 + "x" + ")" * 60,
-    "+".join(f"{n}^{{7}}" for n in range(400)),
-    "2^{100000}",
-    "2^100000",
-    "20000!",
-    "((3!)!)!",
-]
-
-
-@pytest.mark.parametrize("latex", REFUSED)
-def test_costly_expressions_never_reach_a_worker(latex: str) -> None:
-    assert refuse(latex) is not None
-    start = time.monotonic()
-    assert grade(rf"\boxed{{{latex}}}", Answer(AnswerKind.MATH, "3")).unread is Unread.PREDICTION
-    assert time.monotonic() - start < 0.5
 
 
 def test_ordinary_expressions_are_not_refused() -> None:
@@ -92,6 +41,10 @@ MATH = [
     (r"\frac{1}{2}x", "x/2", True),
     (r"\frac{1}{23}", r"\frac{12}{3}", False),  # braces carry meaning
     ("1,2", "(1,2)", False),
+    ("(2,100)", "(2, 100)", True),
+    ("(2,100)", "2100", False),
+    (r"11,\!111,\!100", r"11,\! 111,\! 100", True),
+    (r"11,\!111,\!100", "11111100", True),
     (r"(1,2)\cup(-\infty,0)", r"(-\infty,0) \cup (1,2)", True),
     (r"(1,2]\cup(-\infty,0)", r"(-\infty,0) \cup (1,2)", False),
     (r"1 \pm \sqrt{19}", r"1+\sqrt{19},1-\sqrt{19}", True),
@@ -113,6 +66,7 @@ MATH = [
     ("2516", "2516_8", False),
     (r"\$32,348", "32348", True),
     (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&5\end{pmatrix}", False),
+    (r"\begin{pmatrix}-18\\-49\end{pmatrix}", r"\begin{pmatrix} -18 \\ -49 \end{pmatrix}", True),
 ]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mmreason.records import Answer, AnswerKind, Outcome, Unread
-from mmreason.rewards.number import grade_number, parse_number
+from mmreason.rewards.number import grade_number
 from mmreason.rewards.numerals import parse_chinese
+from mmreason.rewards.quantity import parse_number
 
 READ = [
     ("5", 5.0),
@@ -95,7 +96,8 @@ BORDERS = [  # (read, gold, flags, right): 1e-3 relative, or half a shown digit 
     ("1234.5", "1234.5", {"scale": "million"}, True),
     ("1,234.5 million", "1234.5", {"scale": "million"}, True),
     ("1.2345 billion", "1234.5", {"scale": "million"}, True),
-    ("1234500000", "1234.5", {"scale": "million"}, False),  # bare numbers are in millions
+    ("1234500000", "1234.5", {"scale": "million"}, True),  # X15: written out in full
+    ("1234500", "1234.5", {"scale": "million"}, False),
     ("1234.5", "1234.5 million", {"scale": "million"}, True),
     ("1234.5", "1234.5 million", {}, False),
     ("1.2亿元", "1.2", {"scale": "亿元"}, True),

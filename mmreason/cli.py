@@ -226,6 +226,24 @@ def compare(
 
 
 @app.command()
+def leaks(
+    train: Annotated[str, typer.Option(help="SOURCE:SPLIT, .parquet or .jsonl file; several with commas.")],
+    suite: Annotated[str, typer.Option(help="Suites, SOURCE:SPLIT or files to look for; several with commas.")],
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of leaks.json, which holds every pair.")] = None,
+    domain: Annotated[Path | None, typer.Option(help="Folder of a domain of your own that declares the sets.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Also write --train, a .parquet, without its leaks.")] = False,
+) -> None:
+    """Look for suites in training sets: questions, documents, pictures, clips, answers given away.
+
+    Example: mmreason leaks --train finqa:train --suite finqa,convfinqa --data ~/finance --out runs/leaks
+    """
+    from mmreason.cli_leaks import check_leaks
+
+    typer.echo(check_leaks(train.split(","), suite.split(","), data, out, domain, clean), nl=False)
+
+
+@app.command()
 def view(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Write a static page of the run's rollouts, grouped by prompt, with their reward parts.
 

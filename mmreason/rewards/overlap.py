@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mmreason.errors import require
 from mmreason.rewards.words import fold, has_cjk, tokens
 
 NEGATION_CAP = 0.3
@@ -101,7 +100,6 @@ def overlap(read: str, gold: str) -> float:
 
 @cache
 def _stemming() -> Any:
-    require("rouge_score", "eval", "cut and stem English words for ROUGE")
     from rouge_score.tokenizers import DefaultTokenizer
 
     return DefaultTokenizer(use_stemmer=True)

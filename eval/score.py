@@ -12,6 +12,7 @@ from mmreason.project import project_dir
 from mmreason.protocol import READER_VERSION
 from mmreason.rewards.reward import load_reward
 from mmreason.run.progress import say
+from mmreason.suites.judged import judged
 from mmreason.suites.predictions import match_predictions, read_any
 from mmreason.suites.reading import read_suite
 from mmreason.suites.results import describe, results_json, write_results
@@ -71,6 +72,8 @@ def main(
     chosen = applicable(chosen, (output.text for answers in outputs for output in answers))
     # Nobody knows how the questions were put, so answers are read by the ladder.
     records = score_outputs(chosen, data.samples, outputs, load_reward(RewardSettings(), declared, lenient=True))
+    records, said = judged(chosen, data.samples, records, None, predictions.parent)
+    summary = {**summarise(chosen, data.samples, records), "judged": said}
     provenance = {
         "stage": "predictions",
         "mode": mode,
@@ -83,7 +86,7 @@ def main(
         "dropped": data.dropped,
     }
     config = {"model": "predictions", "model_args": {"file": predictions.name}}
-    results = results_json(chosen, summarise(chosen, data.samples, records), records, config, provenance)
+    results = results_json(chosen, summary, records, config, provenance)
     path = out or predictions.with_name(f"{predictions.stem}.{suite}.json")
     write_results(path, results, records)
     if missing:

@@ -164,6 +164,8 @@ class EvalSettings(Strict):
     """Take a part of a released split where no more is there; results then say 'subset n of N'."""
     prompt: Literal["own", "official"] = "own"
     """Put questions as the domain does, or as the authors of each suite do."""
+    judge: Endpoint | None = None
+    """Grades replies by rubric, and free answers that are not equal to the gold; the latter stand beside the score."""
     engine: Literal["transformers", "vllm"] = "transformers"
     share_prompts: bool = True
     """Prefill what the prompts of several questions have in common (a clip, an image, a report) once."""

@@ -179,7 +179,9 @@ def _read_block(block: str) -> Reading:
 def _read_line(rest: str) -> Reading:
     if _BOX_OPEN.search(rest):
         return Reading(None, "the box is never closed")
-    said = _ANCHOR.findall(rest)
+    said = _ANCHOR.findall(rest)[-1:]
+    while said and (later := _ANCHOR.findall(said[0])):  # "the answer is A. No: the answer is B." on one line
+        said = later[-1:]
     content = said[-1].strip().strip("*_").rstrip(" .\u3002*_").strip() if said else ""
     if content:
         return Reading(content, "last answer line")

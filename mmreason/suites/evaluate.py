@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 from mmreason.run.progress import say
 from mmreason.suites.answers import AnswerStore, model_hash, samples_hash
+from mmreason.suites.judged import check_judge, judged
 from mmreason.suites.lm import MmreasonLM
 from mmreason.suites.reading import SuiteData, read_suite, suite_protocol
 from mmreason.suites.results import describe, read_results, results_json, write_results
@@ -50,6 +52,7 @@ def _key(suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, mode
         "runs": settings.runs,
         "batch": settings.batch,
         "seed": recipe.seeds.sampling,
+        "judge": None if settings.judge is None else settings.judge.model,
     }
 
 
@@ -104,6 +107,7 @@ def evaluate_suite(
         raise UserError("eval.runs is over 1 at temperature 0: all answers would be equal; set eval.sampling")
     path = folder.eval / stage / f"{suite.name}.json"
     data = _read(suite, recipe, domain, folder, data_dir, path)
+    check_judge(suite, data.samples, settings.judge)
     protocol = suite_protocol(suite, domain, settings.prompt)
     key = _key(suite, data, protocol, recipe, model)
     if path.is_file() and read_results(path)["mmreason"]["key"] == key:
@@ -114,7 +118,14 @@ def evaluate_suite(
         say(f"eval {stage} {suite.name}: protocol {protocol.hash} differs from the checkpoint's {trained}")
     reward = load_reward(recipe.grpo.reward if recipe.grpo else RewardSettings(), domain, lenient=protocol.ladder)
     task = SuiteTask(
-        suite, data.samples, protocol, reward, _generation(protocol), settings.runs, train_documents(folder)
+        suite,
+        data.samples,
+        protocol,
+        reward,
+        _generation(protocol),
+        settings.runs,
+        train_documents(folder),
+        partial(judged, endpoint=settings.judge, cache=folder.eval),
     )
     store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
     lm = MmreasonLM(

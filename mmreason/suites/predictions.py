@@ -104,7 +104,9 @@ def read_any(path: Path, suite: Suite, samples: Sequence[Sample], form: str | No
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the first line is an object with our two fields."""
+    """Whether the first line is an object with our two fields; some scorers take a folder of files."""
+    if path.is_dir():
+        return False
     first = next((line for line in read_text(path).split("\n") if line.strip()), "")
     try:
         row = json.loads(first)

@@ -21,6 +21,8 @@ from mmreason.suites.summary import summarise
 
 Answered = tuple[int, list[Output]]
 """Place of a question in the suite, and its answers."""
+Judge = Callable[[Suite, Sequence[Sample], list[dict[str, Any]]], tuple[list[dict[str, Any]], "dict[str, Any] | None"]]
+"""What a model adds to the records, and what to report of it (`mmreason.suites.judged`)."""
 
 
 class SuiteTask(Task):
@@ -41,6 +43,7 @@ class SuiteTask(Task):
         generation: Mapping[str, Any],
         runs: int = 1,
         train_documents: Mapping[str, int] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         config = {"task": suite.name, "output_type": self.OUTPUT_TYPE, "repeats": runs, "num_fewshot": 0}
         super().__init__(config={**config, "generation_kwargs": dict(generation)})
@@ -49,6 +52,7 @@ class SuiteTask(Task):
         self.MULTIMODAL = any(sample.media for sample in samples)
         self.suite, self.samples, self.protocol, self.reward = suite, list(samples), protocol, reward
         self.generation, self.runs, self.train_documents = dict(generation), runs, train_documents
+        self.judge = judge
         self.records: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
 
@@ -113,5 +117,6 @@ class SuiteTask(Task):
     def _score(self, answered: list[Answered]) -> None:
         outputs = [given for _, given in sorted(answered, key=lambda one: one[0])]
         self.suite = applicable(self.suite, (output.text for given in outputs for output in given))
-        self.records = score_outputs(self.suite, self.samples, outputs, self.reward, self.train_documents)
-        self.summary = summarise(self.suite, self.samples, self.records)
+        records = score_outputs(self.suite, self.samples, outputs, self.reward, self.train_documents)
+        self.records, said = self.judge(self.suite, self.samples, records) if self.judge else (records, None)
+        self.summary = {**summarise(self.suite, self.samples, self.records), "judged": said}

@@ -133,7 +133,8 @@ def test_faults_of_suite_files(own_domain: Path) -> None:
 def test_program_rules_are_used_only_where_outputs_are_programs() -> None:
     suite = load_suite("finqa")
     numbers = ["<think>t</think><answer>\\boxed{3.1}</answer>", None]
-    assert applicable(suite, numbers).metrics == ["strict", "finqa.scalar"]
+    kept = applicable(suite, numbers).metrics
+    assert "finqa.scalar" in kept and not {"finqa.execution", "finqa.program"} & set(kept)
     programs = [*numbers, "<think>t</think><answer>add(1, 2), divide(#0, 3)</answer>"]
     assert applicable(suite, programs).metrics == suite.metrics
 

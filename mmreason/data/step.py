@@ -79,4 +79,4 @@ class ReadRequest:
         if self.missing is not None and not (self.root / relative).exists():
             self.missing.append(relative)
             return named
-        return replace(media_ref(self.root, relative, kind), **bounds)
+        return replace(media_ref(self.root, relative, kind, bounds.get("fps", 0.0)), **bounds)

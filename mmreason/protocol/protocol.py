@@ -64,11 +64,13 @@ class Protocol:
 
     def as_asked(self, asked: AskedAs) -> Protocol:
         """The authors' way to ask: their template, system prompt, options, prefill; answers read by the ladder."""
-        _check(asked.template, "the authors' template")
+        templates = {**asked.templates, "default": asked.template}
+        for text in templates.values():
+            _check(text, "the authors' template")
         return replace(
             self,
             system_prompt=asked.system,
-            templates={"default": asked.template},
+            templates=templates,
             option=asked.options,
             prefill=asked.prefill,
             put_back=asked.put_back,

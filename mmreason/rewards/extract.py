@@ -18,6 +18,8 @@ _ANCHOR = re.compile(
 _WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s*")
 _LONE_LETTER = re.compile(r"[*_$(\[\s]*[A-Za-z][*_$)\].\s]*")
+_OPENING = re.compile(r"[*_$(\[\s]*(?:([A-Z])[*_$]*[).:\]]|((?i:yes|no))\b[*_]*[,.:;!\n])")
+"""A letter with a mark, or yes or no as a sentence of its own, at the very beginning."""
 LONGEST_JOINT = 40
 """Characters between two boxes that may still join them."""
 LONGEST_SCAN = 200_000
@@ -191,4 +193,6 @@ def _read_line(rest: str) -> Reading:
         return Reading(lines[-1], "last line is one letter")
     if len(lines) == 1 and lines[0] and len(rest.strip()) <= LONGEST_LINE:
         return Reading(lines[0], "the whole output")
+    if opening := _OPENING.match(rest):
+        return Reading(opening.group(1) or opening.group(2), "the first word")
     return Reading(None, "no block, no box, no answer line")

@@ -18,6 +18,8 @@ class AskedAs(Strict):
 
     template: str
     """With {question} and {options}."""
+    templates: dict[str, str] = Field(default_factory=dict)
+    """Answer kind (or kind.language) -> template where the authors ask these in another way."""
     system: str | None = None
     options: str = "{letter}. {text}"
     """One option; one a line."""

@@ -86,7 +86,8 @@ def read_label(text: str, labels: dict[str, list[str]]) -> str | None:
     """The one label that `text` states, None if none or several.
 
     The whole text first; else wordings inside a short text, the longest first, each blanked once found, so that a
-    negated form is never also counted as what it negates. A negation left standing before a wording spoils it.
+    negated form is never also counted as what it negates. A negation left standing before a wording spoils it. A long
+    text states the label that it opens with, if it names no other.
     """
     pairs = _longest_first(tuple((label, *words) for label, words in labels.items()))
     text = plain(text)
@@ -94,7 +95,7 @@ def read_label(text: str, labels: dict[str, list[str]]) -> str | None:
         if text == wording:
             return label
     if len(text) > _LONGEST_TAIL:
-        return None
+        return _opening(text, [pair for pair in pairs if len(pair[0]) > 1])
     found: set[str] = set()
     for wording, label in pairs:
         if len(wording) < 2:
@@ -105,6 +106,14 @@ def read_label(text: str, labels: dict[str, list[str]]) -> str | None:
             found.add(label)
         text = re.sub(_bounded(wording), lambda match: "\0" * len(match.group()), text)
     return found.pop() if len(found) == 1 else None
+
+
+def _opening(text: str, pairs: list[tuple[str, str]]) -> str | None:
+    """The label of the wording that stands at the beginning as a sentence of its own; None beside another label's."""
+    opens = (label for wording, label in pairs if re.match(rf"{_bounded(wording)}\s*[,.:;!\n，。]", text))
+    first = next(opens, None)
+    others = (wording for wording, label in pairs if label != first)
+    return None if first is None or any(re.search(_bounded(wording), text) for wording in others) else first
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from mmreason.records import Answer, AnswerKind, Outcome, Unread
 from mmreason.rewards.choice import read_letters
 from mmreason.rewards.extract import find_boxes, read_answer
 from mmreason.rewards.grade import grade
-from mmreason.rewards.judgement import grade_judgement, read_label
+from mmreason.rewards.judgement import FAMILIES, grade_judgement, read_label
 from mmreason.rewards.text import items_of, overlap, token_f1
 
 OPTIONS = {"A": "总资产", "B": "净利润", "C": "毛利率", "D": "净资产"}
@@ -130,3 +130,18 @@ def test_overlap_by_characters_in_chinese() -> None:
     assert token_f1("净利润增", "净利润增长") == pytest.approx(8 / 9)
     assert token_f1("", "x") == 0.0
     assert 0 < overlap("revenue grew by 5%", "revenue grew by 6%") < 1
+
+
+# (long answer, label read)
+OPENINGS = [
+    ("Yes, the man is seen walking from the left to the right side of the picture at all times.", "yes"),
+    ("No. The picture shows a street with several people, and a car that stands there all the time.", "no"),
+    ("Yes, there are several people in the picture, but no car can be seen there at any time at all.", None),
+    ("Nobody would say that this is so, and a picture with so many people on it cannot show it well.", None),
+    ("The man walks from the left to the right side of the picture at all times, so the answer is: yes", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), OPENINGS)
+def test_a_long_text_states_the_label_that_it_opens_with(text: str, expected: str | None) -> None:
+    assert read_label(text, FAMILIES[0]) == expected

@@ -15,6 +15,7 @@ from mmreason.data.step import Drop, ReadRequest
 from mmreason.errors import UserError
 from mmreason.media.files import media_ref
 from mmreason.records import Answer, AnswerKind, MediaRef, Message, Role, Sample, Source
+from mmreason.suites.reference import gpqa as toolkits
 
 MULTI, TRUE_FALSE = "多项选择题", "判断题"
 LETTERS = "ABCD"
@@ -134,10 +135,19 @@ def permutation(question: str, repeat: int) -> list[int]:
     return random.Random(int.from_bytes(digest, "big")).sample(range(4), 4)
 
 
-def _gpqa_sample(row: Row, request: ReadRequest, texts: list[str], repeat: int) -> Sample:
+def _orders(questions: list[str], order: str, repeats: int) -> list[list[list[int]]]:
+    """For each question, its order of (correct, incorrect 1-3) in each repeat."""
+    if order == "simple_evals":
+        stream = toolkits.simple_evals_orders(len(questions), repeats)
+        return [stream[place :: len(questions)] for place in range(len(questions))]
+    if order == "evalscope":  # its list has the correct answer last
+        return [[[(place + 1) % 4 for place in toolkits.evalscope_order(q)]] * repeats for q in questions]
+    return [[permutation(question, repeat) for repeat in range(repeats)] for question in questions]
+
+
+def _gpqa_sample(row: Row, request: ReadRequest, texts: list[str], repeat: int, order: list[int]) -> Sample:
     question = row.need("Question", str).strip()
     identity = row.fill("Record ID", str, hashlib.sha256(question.encode()).hexdigest()[:12])
-    order = permutation(question, repeat)
     options = {letter: texts[place] for letter, place in zip(LETTERS, order, strict=True)}
     domain = {"domain": row.fill("High-level domain", str, "")} if "High-level domain" in row.values else {}
     return Sample(
@@ -150,10 +160,12 @@ def _gpqa_sample(row: Row, request: ReadRequest, texts: list[str], repeat: int) 
 
 
 def gpqa(request: ReadRequest) -> Iterator[Sample]:
-    """GPQA-shaped rows (CSV or JSONL). Option: repeats, each with an order of options of its own, kept in metadata."""
-    repeats = take_options(request, repeats=1)["repeats"]
+    """GPQA-shaped rows (CSV or JSONL). Options: repeats, each with an order of options of its own, kept in metadata;
+    order (hashed: ours, from the question alone; simple_evals and evalscope: as those toolkits put them)."""
+    options = take_options(request, repeats=1, order=("hashed", "simple_evals", "evalscope"))
     fields = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-    for path in request.files:
-        for row in read_rows(path):
-            texts = [row.need(field, str).strip() for field in fields]
-            yield from (_gpqa_sample(row, request, texts, repeat) for repeat in range(repeats))
+    rows = [row for path in request.files for row in read_rows(path)]
+    orders = _orders([row.need("Question", str) for row in rows], options["order"], options["repeats"])
+    for row, own in zip(rows, orders, strict=True):
+        texts = [row.need(field, str).strip() for field in fields]
+        yield from (_gpqa_sample(row, request, texts, repeat, order) for repeat, order in enumerate(own))

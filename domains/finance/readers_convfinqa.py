@@ -67,11 +67,11 @@ def _text(turn: Turn) -> str:
 
 
 def _sample(
-    turn: Turn, context: str, table: list[list[str]], row: Row, request: ReadRequest, protocol: str
+    turn: Turn, context: str, table: list[list[str]], row: Row, request: ReadRequest, options: dict[str, Any]
 ) -> Sample | Drop:
     identity = f"{turn.conversation}#{turn.index}"
     fault = programs.check_program(turn.program, table, turn.gold) if turn.program else None
-    if fault:
+    if fault and options["mismatch"] == "drop":
         return Drop(f"{request.name}-{identity}", "read", fault[0], fault[1], row.values)
     evidence: dict[str, Any] = {"table": table, "exe_ans": turn.gold}
     if "(" in turn.program:  # a bare number is read off the report: nothing to execute
@@ -81,9 +81,15 @@ def _sample(
         id=f"{request.name}-{identity}",
         source=Source("convfinqa", request.split, request.entry.licence, identity, tables.document_key(table)),
         messages=(Message.of(Role.USER, f"{context}\n{_text(turn)}"),),
-        answer=programs.number_answer(turn.questions[-1], turn.program, turn.gold),
+        answer=programs.number_answer(turn.questions[-1], "" if fault else turn.program, turn.gold),
         evidence=evidence,
-        metadata={"question": _text(turn), "protocol": protocol, "turn": turn.index, "known_bad": known_bad},
+        metadata={
+            "question": _text(turn),
+            "protocol": options["protocol"],
+            "turn": turn.index,
+            "kind": "program" if "(" in turn.program else "number selection",
+            "known_bad": known_bad,
+        },
     )
 
 
@@ -99,7 +105,7 @@ def _compact(row: Row, request: ReadRequest, options: dict[str, Any]) -> Iterato
     if program and programs.check_program(program, table, gold):
         program = ""  # ours is a translation of the arithmetic: where it fails, the gold still stands
     turn = Turn(row.need("id", str), len(questions) - 1, questions, [], program, gold)
-    yield _sample(turn, text, table, row, request, "last_turn")
+    yield _sample(turn, text, table, row, request, options)
 
 
 def _turns(row: Row, protocol: str) -> Iterator[Turn]:
@@ -129,17 +135,19 @@ def _released(row: Row, request: ReadRequest, options: dict[str, Any]) -> Iterat
     shown = [*row.texts("pre_text"), tables.render(table, options["table"]), *row.texts("post_text")]
     context = "\n".join(part for part in shown if part.strip())
     for turn in _turns(row, options["protocol"]):
-        yield _sample(turn, context, table, row, request, options["protocol"])
+        yield _sample(turn, context, table, row, request, options)
 
 
 def convfinqa(request: ReadRequest) -> Iterator[Sample | Drop]:
     """Options: protocol (last_turn: earlier questions without answers, or all_turns_gold_history: every turn, earlier
-    ones with their gold answers), context (full, or gold in the compact form), table (markdown or sentences)."""
+    ones with their gold answers), context (full, or gold in the compact form), table (markdown or sentences), mismatch
+    (drop or keep turns whose program does not execute to the answer)."""
     options = take_options(
         request,
         protocol=("last_turn", "all_turns_gold_history"),
         context=("full", "gold"),
         table=("markdown", "sentences"),
+        mismatch=("drop", "keep"),
     )
     for path in request.files:
         for row in read_rows(path):

@@ -92,7 +92,7 @@ def _sample(row: Row, request: ReadRequest, options: dict[str, Any]) -> Sample |
     qa, table, identity = (row.inner("qa") if released else row), row.table("table"), row.need("id", str)
     question, program, gold = qa.need("question", str), qa.need("program", str), tables.gold_value(qa, "exe_ans")
     fault = check_program(program, table, gold)
-    if fault:
+    if fault and options["mismatch"] == "drop":
         return Drop(f"{request.name}-{identity}", "read", fault[0], fault[1], row.values)
     context = options["context"] if options["context"] != "auto" else "full" if released else "retrieved"
     if released:
@@ -107,18 +107,22 @@ def _sample(row: Row, request: ReadRequest, options: dict[str, Any]) -> Sample |
         id=f"{request.name}-{identity}",
         source=Source("finqa", request.split, request.entry.licence, identity, tables.document_key(table)),
         messages=(Message.of(Role.USER, f"{text}\n{question}"),),
-        answer=number_answer(question, program, gold),
+        answer=number_answer(question, "" if fault else program, gold),
         evidence={"program": program, "table": table, "exe_ans": gold},
         metadata={"question": question, "context": context, "table": style, **page},
     )
 
 
 def finqa(request: ReadRequest) -> Iterator[Sample | Drop]:
-    """Options: context (full, gold or retrieved; by default what the form offers), table (markdown or sentences).
-
-    Rows whose program does not execute to exe_ans leave as drops.
+    """Options: context (full, gold or retrieved; by default what the form offers), table (markdown or sentences),
+    mismatch (what becomes of rows whose program does not execute to exe_ans: drop, or keep them for evaluation).
     """
-    options = take_options(request, context=("auto", "full", "gold", "retrieved"), table=("markdown", "sentences"))
+    options = take_options(
+        request,
+        context=("auto", "full", "gold", "retrieved"),
+        table=("markdown", "sentences"),
+        mismatch=("drop", "keep"),
+    )
     for path in request.files:
         for row in read_rows(path):
             yield _sample(row, request, options)

@@ -1,4 +1,7 @@
-"""TAT-QA: one sample a question. Released (a JSON array) and compact (one document a line) share their fields."""
+"""TAT-QA: one sample a question. Released (a JSON array) and compact (one document a line) share their fields.
+
+`evidence["answer"]` is the answer as released, which the set's own scorer takes together with the scale.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ def _answer(question: Row) -> Answer:
 
 def _evidence(question: Row) -> dict[str, Any]:
     kept = ("derivation", "answer_from", "rel_paragraphs", "facts", "mapping")
-    return {key: question.values[key] for key in kept if question.values.get(key)}
+    return {"answer": question.values["answer"]} | {
+        key: question.values[key] for key in kept if question.values.get(key)
+    }
 
 
 def _samples(row: Row, request: ReadRequest, style: str) -> Iterator[Sample]:

@@ -411,7 +411,7 @@ def test_prompts_ask_for_think_answer_and_box(domain: Domain) -> None:
 
 
 def test_evaluation_sets_are_kept_out_of_training(domain: Domain) -> None:
-    for name in ("math500", "gsm8k", "gpqa", "fineval", "fineval_candlestick"):
+    for name in ("math500", "gsm8k", "gpqa", "fineval", "fineval_candlestick", "aime24", "amc23", "minerva_math"):
         with pytest.raises(UserError, match="use: eval"):
             check_use(domain, [name])
     assert not domain.source("cflue").commercial
@@ -433,6 +433,9 @@ def samples_of(domain: Domain, root: Path, name: str, split: str) -> list[Sample
         ("cflue", "dev", {"choice": 3000}),
         ("math500", "test", {"math": 346}),
         ("gsm8k", "test", {"number": 900}),
+        ("aime24", "part", {"math": 18}),
+        ("amc23", "part", {"math": 26}),
+        ("minerva_math", "part", {"math": 180}),
         ("fineval", "dev", {"choice": 170}),
         ("fineval", "val", {"choice": 2671}),
         ("fineval_candlestick", "test", {"choice": 93, "judgement": 13}),

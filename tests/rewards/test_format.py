@@ -8,8 +8,8 @@ from mmreason.config.recipe import RewardSettings
 from mmreason.records import Answer, AnswerKind
 from mmreason.rewards.extract import has_thinking
 from mmreason.rewards.format import check_format
-from mmreason.rewards.official_text import released_dianjin_reward
 from mmreason.rewards.terms import score
+from mmreason.suites.reference.cflue import dianjin_reward
 
 BOX = r"\boxed{B}"
 GOOD = f"<think>so</think><answer>{BOX}</answer>"
@@ -65,7 +65,7 @@ DIANJIN = [
 def test_faults_of_the_released_reward_are_not_inherited(
     point: str, text: str, answer: Answer, released: int, ours: int
 ) -> None:
-    assert released_dianjin_reward(text, answer.gold) == released
+    assert dianjin_reward(text, answer.gold) == released
     assert score(text, answer, RewardSettings()).reward == ours
 
 

@@ -12,9 +12,9 @@ import yaml
 from mmreason.records import Answer, AnswerKind, Unread
 from mmreason.rewards.format import check_format
 from mmreason.rewards.grade import grade
-from mmreason.rewards.official_finqa import official_execution_equal, official_program_equal, program_tokens
 from mmreason.rewards.overlap import overlap
 from mmreason.rewards.program import ProgramError, execute
+from mmreason.suites.reference.finqa_program import execution_equal, program_equal, tokenize
 
 ROWS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "hard_cases.yaml").read_text("utf-8"))["rows"]
 NUMBER_OF_ROWS = {"M": 40, "N": 29, "C": 24, "X": 19, "F": 15}
@@ -71,10 +71,10 @@ def test_free_text_overlap_measures_what_the_verdict_credits() -> None:
 
 
 def test_official_program_rule_on_the_same_rows() -> None:
-    gold = program_tokens("divide(10, 2)")
-    assert not official_program_equal(gold, program_tokens("divide(10.0, 2)"))  # X12
-    without_end = [token for token in program_tokens("add(5, 3)") if token != "EOF"]
-    assert not official_execution_equal(without_end, [], 8.0)  # X13: the closing parenthesis is cut
+    gold = tokenize("divide(10, 2)")
+    assert not program_equal(gold, tokenize("divide(10.0, 2)"))  # X12
+    without_end = [token for token in tokenize("add(5, 3)") if token != "EOF"]
+    assert not execution_equal(without_end, [], 8.0)  # X13: the closing parenthesis is cut
 
 
 def test_table_operation_on_a_step_is_invalid() -> None:

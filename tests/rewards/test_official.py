@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from mmreason.records import Answer, AnswerKind, Message, Role, Sample, Source
-from mmreason.rewards.official import finqa_execution, finqa_program, official_scalar
-from mmreason.rewards.official_text import (
-    cflue_equal,
-    cflue_extract,
-    dianjin_cflue_equal,
-    math500_evalscope_equal,
-    math500_hendrycks_equal,
-)
+from mmreason.suites.reference import cflue, evalscope, finqa, hendrycks
+from mmreason.suites.references import Reference
+
+
+def says(scorer: Reference, output: str, gold: str, kind: AnswerKind = AnswerKind.MATH) -> bool:
+    """The scorer's verdict on an output against a bare gold."""
+    sample = Sample("x", Source("x", "test", "", "1"), (Message.of(Role.USER, "?"),), Answer(kind, gold))
+    return bool(scorer.score(output, sample, random.Random(0)))
+
 
 CFLUE = [
     ("答案：DCA", "DCA"),
@@ -31,15 +34,15 @@ CFLUE = [
 
 @pytest.mark.parametrize(("reply", "letters"), CFLUE)
 def test_cflue_extractor(reply: str, letters: str) -> None:
-    assert cflue_extract(reply) == letters
+    assert cflue.read_letters(reply) == letters
 
 
 def test_cflue_scorers_differ_on_order_and_box() -> None:
-    assert not cflue_equal("答案：DCA", "ACD")
-    assert dianjin_cflue_equal(r"\boxed{DCA}", "ACD")
-    assert not dianjin_cflue_equal("答案：ACD", "ACD")
-    assert not dianjin_cflue_equal(r"\boxed{B. Asset-backed Commercial paper}", "B")
-    assert dianjin_cflue_equal(r"\boxed{A} or \boxed{B}", "B")
+    assert not says(cflue.extractor, "答案：DCA", "ACD")
+    assert says(cflue.dianjin, r"\boxed{DCA}", "ACD")
+    assert not says(cflue.dianjin, "答案：ACD", "ACD")
+    assert not says(cflue.dianjin, r"\boxed{B. Asset-backed Commercial paper}", "B")
+    assert says(cflue.dianjin, r"\boxed{A} or \boxed{B}", "B")
 
 
 HENDRYCKS = [  # verdicts of the hard cases M1-M34 under the string rule; the marked ones differ from ours
@@ -68,14 +71,17 @@ HENDRYCKS = [  # verdicts of the hard cases M1-M34 under the string rule; the ma
 
 @pytest.mark.parametrize(("output", "gold", "equal"), HENDRYCKS)
 def test_math_string_rule(output: str, gold: str, equal: bool) -> None:
-    assert math500_hendrycks_equal(output, gold) is equal
+    assert says(hendrycks.verl, output, gold) is equal
 
 
 def test_evalscope_number_rule_is_percent_lenient() -> None:
-    assert math500_evalscope_equal(r"\boxed{5}", "500")  # M21
-    assert math500_evalscope_equal(r"\boxed{(-\infty,3)}", r"(-\infty,3]")  # M11
-    assert math500_evalscope_equal(r"\boxed{7} or \boxed{9}", "9")  # M6
-    assert not math500_evalscope_equal(r"\boxed{6}", "500")
+    assert says(evalscope.official, r"\boxed{5}", "500")  # M21
+    assert says(evalscope.official, r"\boxed{(-\infty,3)}", r"(-\infty,3]")  # M11
+    assert says(evalscope.official, r"\boxed{7} or \boxed{9}", "9")  # M6
+    assert not says(evalscope.official, r"\boxed{6}", "500")
+
+
+RNG = random.Random(0)
 
 
 def _finqa(gold: str, program: str) -> Sample:
@@ -92,12 +98,14 @@ def _finqa(gold: str, program: str) -> Sample:
 def test_finqa_rules_on_a_sample() -> None:
     sample = _finqa("0.93464", "divide(93.464, 100)")
     block = "<think>so</think><answer>{}</answer>".format
-    assert official_scalar(block(r"\boxed{0.93464}"), sample)
-    assert not official_scalar(block(r"\boxed{0.9346}"), sample)  # strict rule N accepts it, the official does not
-    assert finqa_execution(block("divide(93.464, 100)"), sample)
-    assert finqa_execution(block(r"\boxed{0.93464}"), sample)
-    assert finqa_program(block("divide(93.464, 100)"), sample)
-    assert not finqa_program(block("multiply(93.464, 0.01)"), sample)
-    assert not finqa_program(block(r"\boxed{0.93464}"), sample)
-    assert official_scalar(block(r"\boxed{yes}"), _finqa("yes", "greater(2, 1)"))
-    assert not official_scalar(block(""), _finqa("yes", "greater(2, 1)"))
+    assert finqa.scalar.score(block(r"\boxed{0.93464}"), sample, RNG)
+    assert not finqa.scalar.score(
+        block(r"\boxed{0.9346}"), sample, RNG
+    )  # strict rule N accepts it, the official does not
+    assert finqa.execution.score(block("divide(93.464, 100)"), sample, RNG)
+    assert finqa.execution.score(block(r"\boxed{0.93464}"), sample, RNG)
+    assert finqa.program.score(block("divide(93.464, 100)"), sample, RNG)
+    assert not finqa.program.score(block("multiply(93.464, 0.01)"), sample, RNG)
+    assert not finqa.program.score(block(r"\boxed{0.93464}"), sample, RNG)
+    assert finqa.scalar.score(block(r"\boxed{yes}"), _finqa("yes", "greater(2, 1)"), RNG)
+    assert not finqa.scalar.score(block(""), _finqa("yes", "greater(2, 1)"), RNG)

@@ -11,15 +11,15 @@ import pytest
 
 from mmreason.records import Answer, AnswerKind, Outcome, Unread
 from mmreason.rewards.grade import grade
-from mmreason.rewards.official_finqa import (
-    INVALID,
-    official_execution_equal,
-    official_program_equal,
-    official_value,
-    program_tokens,
-    scalar_program,
-)
 from mmreason.rewards.program import ProgramError, execute, parse_cell, parse_program
+from mmreason.suites.reference.finqa_program import (
+    InvalidProgramError,
+    execution_equal,
+    program_equal,
+    scalar_program,
+    tokenize,
+    value,
+)
 
 TABLE = [
     ["item", "2009", "2008"],
@@ -106,10 +106,10 @@ def test_every_finqa_program_gives_its_answer(real_data: Path) -> None:
 
 def test_official_scorer_accepts_every_gold(real_data: Path) -> None:
     for row in _rows(real_data):
-        tokens = program_tokens(row["program"])
-        assert official_execution_equal(tokens, row["table"], row["exe_ans"]), row["id"]
+        tokens = tokenize(row["program"])
+        assert execution_equal(tokens, row["table"], row["exe_ans"]), row["id"]
         scalar = scalar_program(row["exe_ans"])
-        assert official_execution_equal(scalar, [], row["exe_ans"]), row["id"]
+        assert execution_equal(scalar, [], row["exe_ans"]), row["id"]
 
 
 PROGRAM_PAIRS = [
@@ -126,19 +126,22 @@ PROGRAM_PAIRS = [
 
 
 @pytest.mark.parametrize(("gold", "predicted", "equal"), PROGRAM_PAIRS)
-def test_official_program_equality(gold: str, predicted: str, equal: bool) -> None:
-    assert official_program_equal(program_tokens(gold), program_tokens(predicted)) is equal
+def test_program_equality(gold: str, predicted: str, equal: bool) -> None:
+    assert program_equal(tokenize(gold), tokenize(predicted)) is equal
 
 
 def test_official_traps() -> None:
-    assert official_execution_equal(program_tokens("divide(10.0, 2)"), [], 5.0)  # X12: executes, is another program
-    assert official_value(["add(", "5", "3", ")"], []) == INVALID  # X13: the last token is cut unseen
+    assert execution_equal(tokenize("divide(10.0, 2)"), [], 5.0)  # X12: executes, is another program
     reuse = ["table_max(", "other", "none", ")", "table_sum(", "#0", "none", ")", "EOF"]
-    assert official_value(reuse, TABLE) == 70.0  # X19: cells of the previous table operation
-    assert official_value(["add(", "$5", "3", ")", "EOF"], []) == INVALID
-    assert official_value(["5", "EOF"], []) == INVALID
+    assert value(reuse, TABLE) == 70.0  # X19: cells of the previous table operation
     assert scalar_program(None) == ["add(", "0", "0", ")", "EOF"]
-    assert official_value(scalar_program("yes"), []) == "yes"
+    assert value(scalar_program("yes"), []) == "yes"
+
+
+@pytest.mark.parametrize("tokens", [["add(", "5", "3", ")"], ["add(", "$5", "3", ")", "EOF"], ["5", "EOF"]])
+def test_official_scorer_cannot_execute(tokens: list[str]) -> None:
+    with pytest.raises(InvalidProgramError):  # the first is X13: the last token is cut unseen
+        value(tokens, [])
 
 
 def test_program_answers_are_graded_by_their_value() -> None:

@@ -4,4 +4,14 @@ from mmreason.config.domain import Domain, MediaRule, SourceEntry, load_domain
 from mmreason.config.load import find_system, list_systems, load_recipe, read_yaml
 from mmreason.config.recipe import Recipe
 
-__all__ = ["Domain", "MediaRule", "Recipe", "SourceEntry", "find_system", "list_systems", "load_domain", "load_recipe", "read_yaml"]
+__all__ = [
+    "Domain",
+    "MediaRule",
+    "Recipe",
+    "SourceEntry",
+    "find_system",
+    "list_systems",
+    "load_domain",
+    "load_recipe",
+    "read_yaml",
+]

@@ -26,6 +26,7 @@ MAX_PIXELS = 64_000_000
 """Width times height, read from the header before any pixel is decoded."""
 
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+_KNOWN = sorted(set(IMAGE_FORMATS.values()))
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 
 
@@ -57,37 +58,35 @@ def _check_pixels(width: int, height: int, relative: str) -> None:
 
 
 @contextmanager
-def _told(relative: str, expected: str) -> Iterator[None]:
+def _told(relative: str) -> Iterator[None]:
     """Turn what Pillow raises on foreign, huge and damaged files into one line."""
     try:
         yield
     except Image.DecompressionBombError:
         raise UserError(f"media file {relative!r} has too many pixels, at most {MAX_PIXELS} are decoded") from None
     except UnidentifiedImageError:
-        raise UserError(
-            f"media file {relative!r} is not a {expected} image; convert it or mend its extension"
-        ) from None
+        known = ", ".join(_KNOWN)
+        raise UserError(f"media file {relative!r} is not a picture ({known}); fetch it again or convert it") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"media file {relative!r} is damaged ({error}); fetch it again") from None
 
 
 def _check(data: bytes, relative: str) -> None:
-    """Format, size and checksums. Only PNG carries checksums: a cut file of another format shows when decoded."""
-    expected = IMAGE_FORMATS[Path(relative).suffix.lower()]
-    with _told(relative, expected), Image.open(io.BytesIO(data), formats=sorted(set(IMAGE_FORMATS.values()))) as image:
+    """Format, size and checksums. Only PNG carries checksums: a cut file of another format shows when decoded.
+
+    The content decides what a picture is: released sets hold JPEG files whose names end in .png.
+    """
+    with _told(relative), Image.open(io.BytesIO(data), formats=_KNOWN) as image:
         found, (width, height) = image.format, image.size
         _check_pixels(width, height, relative)
         image.verify()
-    if found != expected:
-        raise UserError(f"media file {relative!r} holds {found}, its extension says {expected}; rename it")
-    if expected != "PNG":
+    if found != "PNG":
         _decode(data, relative)
 
 
 def _decode(data: bytes, relative: str) -> Image.Image:
-    expected = IMAGE_FORMATS[Path(relative).suffix.lower()]
-    with _told(relative, expected):
-        picture = Image.open(io.BytesIO(data), formats=[expected])
+    with _told(relative):
+        picture = Image.open(io.BytesIO(data), formats=_KNOWN)
         _check_pixels(*picture.size, relative)
         picture.load()
     return picture

@@ -155,6 +155,6 @@ def test_absent_media_are_named(pictured: Path) -> None:
 
 def test_a_broken_picture_is_one_line(pictured: Path) -> None:
     (pictured / "pictures" / "1.png").write_bytes(b"\x89PNG not really")
-    with pytest.raises(UserError, match=r"media file 'pictures/1.png' is not a PNG image") as caught:
+    with pytest.raises(UserError, match=r"media file 'pictures/1.png' is not a picture") as caught:
         read_suite(Suite(name="s", version=1, title="S", split="test"), load_domain(pictured), None, subset=True)
     assert "\n" not in str(caught.value)

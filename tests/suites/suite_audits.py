@@ -28,7 +28,9 @@ def questions(name: str, data: Path | None, subset: bool = True, need_media: boo
 def wrong_golds(samples: Sequence[Sample], rendered: dict[str, str] | None = None) -> dict[str, str]:
     """Sample id -> why its own gold, given in the asked form, is not right. `rendered`: other renderings by id."""
     given = rendered or {}
-    verdicts = {s.id: grade(given.get(s.id, gold_output(s.answer)), s.answer, table=s.evidence.get("table")) for s in samples}
+    verdicts = {
+        s.id: grade(given.get(s.id, gold_output(s.answer)), s.answer, table=s.evidence.get("table")) for s in samples
+    }
     return {name: verdict.why for name, verdict in verdicts.items() if not verdict.score}
 
 

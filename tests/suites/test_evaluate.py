@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,7 @@ class TableEngine:
 
     codec = TextCodec()
 
-    def extend(
-        self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0
-    ) -> list[list[Rollout]]:
+    def extend(self, requests: Sequence[Request], sampling: Sampling, n: int = 1, seed: int = 0) -> list[list[Rollout]]:
         if self.stop_after is not None and len(self.chunks) >= self.stop_after:
             raise KeyboardInterrupt
         samples = [request.sample for request in requests]

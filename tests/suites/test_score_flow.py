@@ -12,8 +12,8 @@ from mmreason.config import load_domain
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Sample
-from mmreason.suites.results import read_records
 from mmreason.suites.reading import suite_samples
+from mmreason.suites.results import read_records
 from mmreason.suites.suite import load_suite
 
 score = load_module(project_dir() / "eval" / "score.py")

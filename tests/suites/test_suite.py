@@ -15,9 +15,9 @@ from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Sample
 from mmreason.rewards.reward import load_reward
+from mmreason.suites.reading import coverage, is_official, read_suite, suite_questions, suite_samples
 from mmreason.suites.rules import applicable, scorer
 from mmreason.suites.scoring import Output, score_outputs
-from mmreason.suites.reading import coverage, is_official, read_suite, suite_questions, suite_samples
 from mmreason.suites.suite import Suite, list_suites, load_suite, source_name, suite_domain
 
 
@@ -173,8 +173,8 @@ def test_gold_as_prediction_is_all_right_on_real_sets(
         for sample in suite_samples(suite, finance, real_data, subset=True):
             text = f"<think>t</think><answer>\\boxed{{{sample.answer.gold}}}</answer>"
             handle.write(json.dumps({"id": sample.id, "output": text}) + "\n")
-    summary = load_module(project_dir() / "eval" / "score.py").main(
-        name, path, data_dir=real_data, subset=True
-    )["mmreason"]["summary"]
+    summary = load_module(project_dir() / "eval" / "score.py").main(name, path, data_dir=real_data, subset=True)[
+        "mmreason"
+    ]["summary"]
     assert summary["strict"]["mean"] == 1.0
     assert max(rules["strict"] for rules in summary["constants"].values()) < 0.3

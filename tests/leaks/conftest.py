@@ -1,0 +1,8 @@
+"""Rows and pictures for the leak checks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

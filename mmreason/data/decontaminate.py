@@ -13,22 +13,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from datasketch import MinHash, MinHashLSH
-
 from mmreason.data.text import jaccard, normal, numbers, question_of, shingles
+from mmreason.leaks.media import UNREAD, Compared, identities
+from mmreason.leaks.text import NEAR, SHINGLE, NearTexts
 from mmreason.records import Sample
 from mmreason.run.progress import progress
 
-NEAR = 0.8
-"""Jaccard similarity from which two texts are near-duplicates [reconstructed]."""
 REWORDED = 0.5
-"""The same for the words of two questions about one document with one gold answer and the same numbers
+"""Jaccard similarity of the words of two questions about one document with one gold answer and the same numbers
 [reconstructed]."""
-LSH_RECALL_BELOW = 0.15
-"""Candidates are searched this much below NEAR, since MinHash estimates; the exact value then decides."""
-PERMUTATIONS = 64
-SHINGLE = 3
-"""Words a shingle; a CJK character is a word."""
 
 
 class Leak(StrEnum):
@@ -44,6 +37,8 @@ class Leak(StrEnum):
     """Nearly the same context, question and options, with the same numbers in the question."""
     REWORDED = "reworded"
     """The same document, numbers and gold answer, the question put a little differently."""
+    MEDIA = "media"
+    """Another question about a picture or clip that the evaluation asks about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +62,7 @@ class _Key:
     document: str
     twins: frozenset[str]
     media: tuple[str, ...]
+    """What each picture and clip is known by, in order; a file that was not read by its path."""
 
     def words(self) -> frozenset[str]:
         return shingles(self.question, 1)
@@ -82,7 +78,7 @@ def _key(sample: Sample) -> _Key:
     question = question_of(sample)
     twin = sample.metadata.get("twin_of", sample.id)
     own = f"{sample.source.dataset}/{sample.source.split}/{sample.source.row}"
-    media = tuple(reference.sha256 for reference in sample.media)
+    media = tuple(reference.sha256 or UNREAD + reference.path for reference in sample.media)
     return _Key(
         sample,
         normal(f"{sample.question} {options} {' '.join(media)}"),
@@ -105,10 +101,8 @@ class EvalIndex:
         for key in self.keys:
             if key.document:
                 self._by_document[key.document].append(key)
-        self._lsh = MinHashLSH(threshold=NEAR - LSH_RECALL_BELOW, num_perm=PERMUTATIONS)
-        self._shingles = [key.all_shingles() for key in self.keys]
-        for index, found in enumerate(self._shingles):
-            self._lsh.insert(index, _minhash(found))
+        self._by_media = {medium: key for key in reversed(self.keys) for medium in identities(key.sample)}
+        self._near_texts = NearTexts(key.all_shingles() for key in self.keys)
 
     @property
     def documents(self) -> set[str]:
@@ -120,23 +114,22 @@ class EvalIndex:
         key = _key(sample)
         if key.text in self._by_text:
             return Pair(Leak.SAME_TEXT, sample.id, self._by_text[key.text].sample.id, 1.0)
-        beside = self._by_document.get(key.document, []) if key.document else []
+        named = self._by_document.get(key.document, []) if key.document else []
+        beside = [other for other in named if not _on_other_media(key, other)]
         for other in beside:
             if other.question == key.question:
                 return Pair(Leak.SAME_QUESTION, sample.id, other.sample.id, 1.0)
         for twin in sorted(key.twins & self._by_twin.keys()):
             return Pair(Leak.TWIN, sample.id, self._by_twin[twin].sample.id, 1.0)
-        return self._near(key) or self._reworded(key, beside)
+        return self._near(key) or self._reworded(key, beside) or self._media(key)
 
     def _near(self, key: _Key) -> Pair | None:
-        mine = key.all_shingles()
         best: tuple[float, _Key] | None = None
-        for index in self._lsh.query(_minhash(mine)):
+        for index, similarity in self._near_texts.near(key.all_shingles()):
             other = self.keys[index]
-            similarity = jaccard(mine, self._shingles[index])
             if other.media != key.media:
                 continue  # one question about two pictures is two questions
-            if similarity < NEAR or other.numbers != key.numbers or jaccard(key.words(), other.words()) < NEAR:
+            if other.numbers != key.numbers or jaccard(key.words(), other.words()) < NEAR:
                 continue
             if best is None or similarity > best[0]:
                 best = (similarity, other)
@@ -152,26 +145,31 @@ class EvalIndex:
                 return Pair(Leak.REWORDED, key.sample.id, other.sample.id, round(similarity, 4))
         return None
 
-
-_EMPTY = MinHash(num_perm=PERMUTATIONS)
-"""Copied for each row: drawing the permutations costs more than hashing a row."""
-
-
-def _minhash(found: frozenset[str]) -> MinHash:
-    sketch = _EMPTY.copy()
-    sketch.update_batch([shingle.encode() for shingle in found])
-    return sketch
+    def _media(self, key: _Key) -> Pair | None:
+        shown = sorted(identities(key.sample) & self._by_media.keys())
+        return Pair(Leak.MEDIA, key.sample.id, self._by_media[shown[0]].sample.id, 1.0) if shown else None
 
 
-def decontaminate(train: Sequence[Sample], evaluation: Iterable[Sample]) -> tuple[list[Sample], list[Pair]]:
+def _on_other_media(key: _Key, other: _Key) -> bool:
+    """Both show something and nothing in common: two pictures of a page, or two sets that number their pictures."""
+    shown, known = identities(key.sample), identities(other.sample)
+    return bool(shown and known) and not shown & known
+
+
+def decontaminate(
+    train: Sequence[Sample], evaluation: Sequence[Sample], compared: Compared | None = None
+) -> tuple[list[Sample], list[Pair]]:
     """Clean training samples in order, and a pair for every one that was left out.
 
-    Both sides are bare, as readers give them. Raises ValueError for a sample with a prompt's wording around it.
+    Both sides are bare, as readers give them. Pictures and clips are told by the hash of their file, or with
+    `compared`, of [train, evaluation] in this order, by what they show; samples come back as they were.
+    Raises ValueError for a sample with a prompt's wording around it.
     """
-    index = EvalIndex(evaluation)
+    known_train, known = (one.samples for one in compared.sets) if compared else (train, evaluation)
+    index = EvalIndex(known)
     found: dict[str, Pair] = {}
     with progress("decontaminate", total=len(train)) as tick:
-        for sample in train:
+        for sample in known_train:
             pair = index.find(sample) if index.keys else None
             if pair is not None:
                 found[sample.id] = pair
@@ -185,9 +183,14 @@ def decontaminate(train: Sequence[Sample], evaluation: Iterable[Sample]) -> tupl
 
 
 def contamination_report(
-    train: Sequence[Sample], evaluation: Sequence[Sample], clean: Sequence[Sample], pairs: Sequence[Pair]
+    train: Sequence[Sample],
+    evaluation: Sequence[Sample],
+    clean: Sequence[Sample],
+    pairs: Sequence[Pair],
+    compared: Compared | None = None,
 ) -> dict[str, Any]:
-    """Counts by kind, all pairs, and what is reported only: rows that share a document without being a leak."""
+    """Counts by kind, all pairs, and what is reported only: rows that share a document without being a leak, and
+    with `compared` the media that could not be looked at."""
     eval_documents = {sample.source.document for sample in evaluation if sample.source.document}
     train_documents = {sample.source.document for sample in clean if sample.source.document}
     counts = {kind.value: sum(pair.kind is kind for pair in pairs) for kind in Leak}
@@ -203,5 +206,6 @@ def contamination_report(
             "eval_rows": sum(sample.source.document in train_documents for sample in evaluation),
             "eval_rows_without": sum(sample.source.document not in train_documents for sample in evaluation),
         },
+        "media": {"alike": len(compared.alike), "not_comparable": compared.told_faults()} if compared else None,
         "pairs": [asdict(pair) for pair in pairs],
     }

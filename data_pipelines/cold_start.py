@@ -21,10 +21,11 @@ from mmreason.data.distil import distil, make_teacher
 from mmreason.data.filters import too_long
 from mmreason.data.pipeline import Built, build_dataset, drop_line, load_dataset
 from mmreason.data.report import add_drops, dataset_entry, hashes, train_documents
-from mmreason.data.sources import check_use
+from mmreason.data.sources import check_use, data_root
 from mmreason.data.step import Drop, StepContext
 from mmreason.data.tokens import prompt_tokens, sequence_tokens, text_counter
 from mmreason.errors import UserError
+from mmreason.leaks.media import Compared, RowSet, compare_media
 from mmreason.protocol import Protocol
 from mmreason.records import Sample
 from mmreason.records.io import read_samples, write_samples
@@ -33,6 +34,16 @@ from mmreason.run.folder import RunFolder
 from mmreason.run.progress import progress
 
 SETS = ("sft", "sft_unverified", "rl", "rl_other")
+
+
+def _compare_media(
+    domain: Domain, data_dir: Path | None, train: Sequence[Sample], evaluation: Sequence[Sample]
+) -> Compared | None:
+    """Which pictures and clips of real sets are the same; drawn ones of the embedded default look alike on purpose."""
+    if data_dir is None or not any(sample.media for sample in train):
+        return None
+    root = data_root(domain, data_dir)
+    return compare_media([RowSet("train", list(train), root), RowSet("eval", list(evaluation), root)])
 
 
 def main(
@@ -56,7 +67,8 @@ def main(
             tick(note=f"{dataset.name}: {built[-1].facts['kept']} kept" + (" (reused)" if built[-1].reused else ""))
 
     bare = _gather(built)
-    clean, pairs = decontaminate(bare, eval_samples)
+    compared = _compare_media(domain, data_dir, bare, eval_samples)
+    clean, pairs = decontaminate(bare, eval_samples, compared)
     drops = _leak_drops(bare, pairs)
 
     protocol = Protocol.of(domain)
@@ -69,7 +81,7 @@ def main(
     for name in SETS:
         write_samples(folder.data / f"{name}.parquet", sets[name])
     _write_drops(folder.data / "dropped.jsonl", built, drops)
-    write_json(folder.data / "decontamination.json", contamination_report(bare, eval_samples, clean, pairs))
+    write_json(folder.data / "decontamination.json", contamination_report(bare, eval_samples, clean, pairs, compared))
     write_json(folder.data / "train_documents.json", train_documents([*sets["sft"], *sets["rl"]]))
     report = _report(domain, built, sets, drops, {sample.id: sample for sample in bare})
     report |= {

@@ -11,6 +11,7 @@ LEAK_NOTES = {
     "same_question": "the same question of the same document under another id: dropped",
     "twin": "the other form, open or multiple choice, of an evaluation question: dropped",
     "near_text": "nearly the same text with the same numbers: dropped",
+    "media": "the same picture or clip, changed copies included: dropped",
     "reworded": "the same document, numbers and answer, put a little differently: dropped",
 }
 

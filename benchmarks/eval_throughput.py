@@ -5,7 +5,8 @@
 One task of lm-eval (a ConfigurableTask over VQA-RAD, pictures in `visual`), one tiny Qwen2.5-VL checkpoint, greedy,
 answers of at most 16 tokens; both sides put the chat template themselves and make the same prompt. The sides take
 turns; medians. `hf-multimodal` runs at several batch sizes, the quickest counts. Its processor is the checkpoint's own
-without the video part, which would need torchvision.
+without the video part, which would need torchvision. Samples are not logged: lm-eval would write each picture as a PNG
+to hash it, as long on both sides.
 """
 
 from __future__ import annotations
@@ -91,9 +92,9 @@ def task_of(data: Path, rows: list[dict[str, Any]]) -> ConfigurableTask:
 def run(lm: Any, task: ConfigurableTask) -> tuple[float, list[str]]:
     """Seconds, and the answers in order."""
     begun = time.perf_counter()
-    found = evaluate(lm, {"tasks": {"vqa_rad_plain": task}, "groups": {}}, apply_chat_template=True, bootstrap_iters=0)
-    seconds = time.perf_counter() - begun
-    return seconds, [sample["resps"][0][0] for sample in found["samples"]["vqa_rad_plain"]]
+    tasks = {"tasks": {"vqa_rad_plain": task}, "groups": {}}
+    evaluate(lm, tasks, apply_chat_template=True, bootstrap_iters=0, log_samples=False)
+    return time.perf_counter() - begun, [instance.resps[0] for instance in task.instances]
 
 
 def sides(folder: Path) -> dict[str, Callable[[], Any]]:

@@ -7,6 +7,7 @@ are prefilled once, and what was answered is kept on disk as it comes.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
+from PIL import Image
 
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
 from mmreason.models.codec import Codec, Encoded
+from mmreason.models.medium import Medium
 from mmreason.models.tokenizer import IMAGE_PAD
 from mmreason.protocol import Protocol
 from mmreason.records import Answer, AnswerKind, Rollout, Sample, Source
@@ -31,6 +34,14 @@ from mmreason.suites.answers import AnswerStore
 GREEDY = Sampling(temperature=0.0)
 IMAGE_MARK = "<image>"
 """What lm-eval's tasks write where a picture stands."""
+
+
+KEPT = 8
+"""Pictures of other libraries' tasks whose patches are kept."""
+
+
+def _content(picture: Image.Image) -> str:
+    return hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes()).hexdigest()
 
 
 class Said(str):
@@ -72,7 +83,7 @@ class _Ask:
         if sample is not None:
             return repr(sample.media) if sample.media else sample.source.document
         pictures = self.arguments[2].get("visual", []) if len(self.arguments) > 2 else []
-        return repr([hash(picture.tobytes()) for picture in pictures])
+        return repr([_content(picture) for picture in pictures])
 
 
 @register_model("mmreason")
@@ -97,6 +108,7 @@ class MmreasonLM(LM):
         self.batch, self.seed, self.share_prompts = batch, seed, share_prompts
         self.store, self.title = store, title
         self.counts: Counter[str] = Counter()
+        self._kept: dict[str, Medium] = {}
 
     @property
     def tokenizer_name(self) -> str:
@@ -195,8 +207,9 @@ class MmreasonLM(LM):
         """Questions about one thing side by side, in batches; a batch is seeded by its place."""
         for wanted in dict.fromkeys((ask.sampling.model_dump_json(), ask.stop, len(ask.places)) for ask in asks):
             alike = [ask for ask in asks if (ask.sampling.model_dump_json(), ask.stop, len(ask.places)) == wanted]
-            first = {about: place for place, about in reversed(list(enumerate(ask.about for ask in alike)))}
-            order = sorted(alike, key=lambda ask: first[ask.about])
+            about = [ask.about for ask in alike]
+            first = {thing: place for place, thing in reversed(list(enumerate(about)))}
+            order = [alike[place] for place in sorted(range(len(alike)), key=lambda place: first[about[place]])]
             for start in range(0, len(order), self.batch):
                 chunk = order[start : start + self.batch]
                 yield from zip(chunk, self._chunk(chunk, self.seed + start), strict=True)
@@ -242,10 +255,19 @@ class MmreasonLM(LM):
         pieces = context.split(IMAGE_MARK)
         if len(pieces) != len(pictures) + 1:
             raise UserError(f"{len(pieces) - 1} marks {IMAGE_MARK} in the context, but {len(pictures)} pictures")
-        media = tuple(self.codec.patches(picture.convert("RGB")) for picture in pictures)
+        media = tuple(self._patches(picture) for picture in pictures)
         marks = [f"<|vision_start|>{IMAGE_PAD * medium.num_tokens(self.codec.merge)}<|vision_end|>" for medium in media]
         text = pieces[0] + "".join(mark + piece for mark, piece in zip(marks, pieces[1:], strict=True))
         return Encoded(self.codec.tokenizer.encode(text, add_special_tokens=False), media)
+
+    def _patches(self, picture: Image.Image) -> Medium:
+        """The picture's patches; those of the last few pictures are kept, as neighbours ask about the same one."""
+        key = _content(picture)
+        if key not in self._kept:
+            self._kept[key] = self.codec.patches(picture.convert("RGB"))
+            for oldest in list(self._kept)[:-KEPT]:
+                del self._kept[oldest]
+        return self._kept[key]
 
     def _said(self, ask: _Ask, rollout: Rollout) -> Said:
         text = rollout.text

@@ -7,83 +7,28 @@ are prefilled once, and what was answered is kept on disk as it comes.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
-from PIL import Image
 
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
 from mmreason.models.codec import Codec, Encoded
-from mmreason.models.medium import Medium
-from mmreason.models.tokenizer import IMAGE_PAD
-from mmreason.protocol import Protocol
 from mmreason.records import Answer, AnswerKind, Rollout, Sample, Source
 from mmreason.rollout.common_prefix import share
 from mmreason.rollout.engine import Engine, Request
 from mmreason.rollout.likelihood import continuation_logprobs
 from mmreason.run.progress import progress
 from mmreason.suites.answers import AnswerStore
+from mmreason.suites.asks import Ask, Said, joined
+from mmreason.suites.contexts import Contexts
 
 GREEDY = Sampling(temperature=0.0)
-IMAGE_MARK = "<image>"
-"""What lm-eval's tasks write where a picture stands."""
-
-
-KEPT = 8
-"""Pictures of other libraries' tasks whose patches are kept."""
-
-
-def _content(picture: Image.Image) -> str:
-    return hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes()).hexdigest()
-
-
-class Said(str):
-    """An answer as text, with why it ended and how many tokens it has."""
-
-    stop: str
-    tokens: int
-
-    def __new__(cls, text: str, stop: str = "", tokens: int = 0) -> Said:
-        said = super().__new__(cls, text)
-        said.stop, said.tokens = stop, tokens
-        return said
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One question, how often it is asked, and where its answers go."""
-
-    places: list[int]
-    arguments: tuple[Any, ...]
-    sampling: Sampling
-    stop: tuple[str, ...]
-
-    @property
-    def sample(self) -> Sample | None:
-        """Our own sample, None for a request of another library's task."""
-        found: Sample | None = self.arguments[2].get("sample") if len(self.arguments) > 2 else None
-        return found
-
-    @property
-    def protocol(self) -> Protocol | None:
-        found: Protocol | None = self.arguments[2].get("protocol") if len(self.arguments) > 2 else None
-        return found
-
-    @property
-    def about(self) -> str:
-        """What the question is about; those about the same thing are asked side by side."""
-        sample = self.sample
-        if sample is not None:
-            return repr(sample.media) if sample.media else sample.source.document
-        pictures = self.arguments[2].get("visual", []) if len(self.arguments) > 2 else []
-        return repr([_content(picture) for picture in pictures])
 
 
 @register_model("mmreason")
@@ -108,7 +53,7 @@ class MmreasonLM(LM):
         self.batch, self.seed, self.share_prompts = batch, seed, share_prompts
         self.store, self.title = store, title
         self.counts: Counter[str] = Counter()
-        self._kept: dict[str, Medium] = {}
+        self.contexts = Contexts(codec)
 
     @property
     def tokenizer_name(self) -> str:
@@ -127,7 +72,7 @@ class MmreasonLM(LM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One answer (`Said`) a request; a request repeated n times in a row is one prompt with n answers."""
-        asks = list(self._asks(requests))
+        asks = list(joined(requests, self.sampling))
         answers: list[str] = [""] * len(requests)
         with progress(self.title, len(requests)) as tick:
             for ask, said in self._answers(asks):
@@ -166,44 +111,14 @@ class MmreasonLM(LM):
         spaces = len(context) - len(context.rstrip())
         if spaces:
             context, continuation = context[:-spaces], context[-spaces:] + continuation
-        prompt = self._foreign(context, arguments[2] if len(arguments) > 2 else {})
-        whole = self._foreign(context + continuation, arguments[2] if len(arguments) > 2 else {})
+        prompt = self.contexts.encode(context, arguments[2] if len(arguments) > 2 else {})
+        whole = self.contexts.encode(context + continuation, arguments[2] if len(arguments) > 2 else {})
         if not prompt.ids:
             prompt = Encoded([self.codec.eos_id])
             return prompt, whole.ids
         return prompt, whole.ids[len(prompt.ids) :]
 
-    def _asks(self, requests: list[Instance]) -> Iterator[_Ask]:
-        """Requests with their repetitions joined."""
-        start = 0
-        while start < len(requests):
-            end = start + 1
-            while end < len(requests) and requests[end] is requests[start]:
-                end += 1
-            arguments = requests[start].args
-            sampling, stop = self._generation(dict(arguments[1]))
-            yield _Ask(list(range(start, end)), arguments, sampling, stop)
-            start = end
-
-    def _generation(self, given: dict[str, Any]) -> tuple[Sampling, tuple[str, ...]]:
-        """lm-eval's generation arguments over our sampling. Raises UserError for one that we do not know."""
-        until = given.pop("until", None) or ()
-        stop = (until,) if isinstance(until, str) else tuple(until)
-        changes: dict[str, Any] = {}
-        for key, value in given.items():
-            if key in ("max_gen_toks", "max_new_tokens"):
-                changes["max_new_tokens"] = int(value)
-            elif key == "do_sample":
-                changes |= {} if value else {"temperature": 0.0}
-            elif key in ("temperature", "top_p"):
-                changes.setdefault(key, float(value))
-            else:
-                raise UserError(
-                    f"generation argument {key!r} is not known; max_gen_toks, temperature, top_p, until are"
-                )
-        return self.sampling.model_copy(update=changes), stop
-
-    def _answers(self, asks: Sequence[_Ask]) -> Iterator[tuple[_Ask, list[Said]]]:
+    def _answers(self, asks: Sequence[Ask]) -> Iterator[tuple[Ask, list[Said]]]:
         """Questions about one thing side by side, in batches; a batch is seeded by its place."""
         for wanted in dict.fromkeys((ask.sampling.model_dump_json(), ask.stop, len(ask.places)) for ask in asks):
             alike = [ask for ask in asks if (ask.sampling.model_dump_json(), ask.stop, len(ask.places)) == wanted]
@@ -214,7 +129,7 @@ class MmreasonLM(LM):
                 chunk = order[start : start + self.batch]
                 yield from zip(chunk, self._chunk(chunk, self.seed + start), strict=True)
 
-    def _chunk(self, chunk: Sequence[_Ask], seed: int) -> list[list[Said]]:
+    def _chunk(self, chunk: Sequence[Ask], seed: int) -> list[list[Said]]:
         names = [ask.sample.id if ask.sample is not None else "" for ask in chunk]
         if self.store is not None and all(name in self.store.answers for name in names):
             return [[Said(*one) for one in self.store.answers[name]] for name in names]
@@ -222,12 +137,8 @@ class MmreasonLM(LM):
         groups = self._extend(requests, chunk[0].sampling, len(chunk[0].places), seed)
         said = [[self._said(ask, rollout) for rollout in group] for ask, group in zip(chunk, groups, strict=True)]
         if self.store is not None:
-            self.store.add(
-                {
-                    name: [(str(one), one.stop, one.tokens) for one in group]
-                    for name, group in zip(names, said, strict=True)
-                }
-            )
+            drawn = [[(str(one), one.stop, one.tokens) for one in group] for group in said]
+            self.store.add(dict(zip(names, drawn, strict=True)))
         return said
 
     def _extend(self, requests: list[Request], sampling: Sampling, n: int, seed: int) -> list[list[Rollout]]:
@@ -239,9 +150,9 @@ class MmreasonLM(LM):
         self.counts["ids_forwarded"] += sum(len(ids) for ids, _ in distinct) + sum(len(r.begun) for r in given)
         return self.engine.extend(given, sampling, n, seed)
 
-    def _request(self, ask: _Ask) -> Request:
+    def _request(self, ask: Ask) -> Request:
         if ask.sample is None:
-            prompt = self._foreign(ask.arguments[0], ask.arguments[2] if len(ask.arguments) > 2 else {})
+            prompt = self.contexts.encode(ask.arguments[0], ask.arguments[2] if len(ask.arguments) > 2 else {})
             return Request(_anonymous(ask.arguments[0]), prompt)
         prompt = self.codec.encode(ask.sample)
         if ask.protocol is not None and ask.protocol.prefill:
@@ -249,27 +160,7 @@ class MmreasonLM(LM):
             prompt = replace(prompt, ids=[*prompt.ids, *prefill])
         return Request(ask.sample, prompt)
 
-    def _foreign(self, context: str, extra: dict[str, Any]) -> Encoded:
-        """A context as lm-eval wrote it, its picture marks filled. Raises UserError where marks and pictures differ."""
-        pictures = extra.get("visual", [])
-        pieces = context.split(IMAGE_MARK)
-        if len(pieces) != len(pictures) + 1:
-            raise UserError(f"{len(pieces) - 1} marks {IMAGE_MARK} in the context, but {len(pictures)} pictures")
-        media = tuple(self._patches(picture) for picture in pictures)
-        marks = [f"<|vision_start|>{IMAGE_PAD * medium.num_tokens(self.codec.merge)}<|vision_end|>" for medium in media]
-        text = pieces[0] + "".join(mark + piece for mark, piece in zip(marks, pieces[1:], strict=True))
-        return Encoded(self.codec.tokenizer.encode(text, add_special_tokens=False), media)
-
-    def _patches(self, picture: Image.Image) -> Medium:
-        """The picture's patches; those of the last few pictures are kept, as neighbours ask about the same one."""
-        key = _content(picture)
-        if key not in self._kept:
-            self._kept[key] = self.codec.patches(picture.convert("RGB"))
-            for oldest in list(self._kept)[:-KEPT]:
-                del self._kept[oldest]
-        return self._kept[key]
-
-    def _said(self, ask: _Ask, rollout: Rollout) -> Said:
+    def _said(self, ask: Ask, rollout: Rollout) -> Said:
         text = rollout.text
         for mark in ask.stop:
             text = text.split(mark, 1)[0]

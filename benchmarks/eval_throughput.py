@@ -110,9 +110,7 @@ def sides(folder: Path) -> dict[str, Callable[[], Any]]:
     def theirs(size: int) -> Theirs:
         return Theirs(pretrained=model, backend="causal", batch_size=size, max_length=4096)
 
-    found: dict[str, Callable[[], Any]] = {
-        f"hf-multimodal, batch {size}": lambda s=size: theirs(s) for size in (1, 32)
-    }
+    found: dict[str, Callable[[], Any]] = {f"hf-multimodal, batch {size}": lambda s=size: theirs(s) for size in (1, 32)}
     return {**found, "mmreason": lambda: ours(True), "mmreason, each prompt by itself": lambda: ours(False)}
 
 

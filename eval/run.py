@@ -15,7 +15,8 @@ from mmreason.errors import UserError, require
 from mmreason.rollout.engine import Engine
 from mmreason.run.folder import RunFolder
 from mmreason.suites.evaluate import evaluate_suite
-from mmreason.suites.suite import load_suite
+from mmreason.suites.reading import check_files
+from mmreason.suites.suite import Suite, load_suite
 
 
 def evaluate(
@@ -30,13 +31,20 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Suite name -> results of `stage` ('base', 'sft', 'grpo'). `model` is what `engine` runs, by default the stage's.
 
-    All names are checked before the first answer is drawn.
+    All names and files are checked before the first answer is drawn.
     """
-    loaded = [load_suite(name, domain) for name in suites]
+    loaded = _load_suites(suites, domain, data_dir)
     path = model or folder.final(stage)
     return {
         suite.name: evaluate_suite(suite, recipe, domain, folder, stage, engine, data_dir, path) for suite in loaded
     }
+
+
+def _load_suites(names: list[str], domain: Domain, data_dir: Path | None) -> list[Suite]:
+    loaded = [load_suite(name, domain) for name in names]
+    for suite in loaded:
+        check_files(suite, domain, data_dir)
+    return loaded
 
 
 def load_engine(recipe: Recipe, path: Path | str, media_root: Path) -> Engine:
@@ -69,5 +77,6 @@ def main(
     path = model or folder.final(stage)
     if not model and not folder.final(stage).is_dir():
         raise UserError(f"no model at {path}: finish stage {stage!r} first, or name a checkpoint with --model")
+    _load_suites(names, domain, data_dir)  # a model takes minutes to load
     engine = load_engine(recipe, path, data_root(domain, data_dir, folder.made))
     return evaluate(recipe, domain, folder, stage, engine, names, data_dir, path)

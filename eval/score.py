@@ -24,6 +24,11 @@ from mmreason.suites.summary import summarise
 Mode = Literal["strict", "official"]
 
 
+def _shown(value: float) -> str:
+    """A share in percent; a count as it is."""
+    return f"{100 * value:.2f} %" if abs(value) <= 1 else f"{value:g}"
+
+
 def _headline(results: dict[str, Any], mode: Mode) -> str:
     """The score asked for; the reference rules' scores carry their label only on a whole released split."""
     block = results["mmreason"]
@@ -31,7 +36,7 @@ def _headline(results: dict[str, Any], mode: Mode) -> str:
         return describe(results)
     label = "official" if block["official"] else "reference rule, not official"
     scores = (
-        f"{name} " + ", ".join(f"{key} {100 * value:.2f} %" for key, value in score["numbers"].items())
+        f"{name} " + ", ".join(f"{key} {_shown(value)}" for key, value in score["numbers"].items())
         for name, score in block["summary"]["official"].items()
     )
     return f"{block['suite']}: {'; '.join(scores)} ({label}; {block['coverage']})"

@@ -188,7 +188,9 @@ def evaluate(
     from mmreason.cli_eval import evaluate_model
 
     asked = [*(pairs or []), *(["eval.subset=true"] if subset else [])]
-    evaluate_model(model, suite.split(","), system, profile, data, out or Path("runs") / "eval", asked)
+    evaluate_model(
+        model, [name.strip() for name in suite.split(",")], system, profile, data, out or Path("runs") / "eval", asked
+    )
 
 
 @app.command()
@@ -217,12 +219,13 @@ def score(
 def compare(
     a: Annotated[Path, typer.Argument(help="Results file of one model.")],
     b: Annotated[Path, typer.Argument(help="Results file of the other, on the same questions.")],
+    metric: Annotated[str, typer.Option(help="acc, credit, or a published scorer of the suite.")] = "acc",
 ) -> None:
     """Compare two results question by question, with intervals.
 
     Example: mmreason compare runs/first/eval/sft/ledger_open.json runs/first/eval/grpo/ledger_open.json
     """
-    flow("eval/compare.py").main(a, b)
+    flow("eval/compare.py").main(a, b, metric)
 
 
 @app.command()

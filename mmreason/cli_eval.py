@@ -49,6 +49,8 @@ def evaluate_model(
     folder = RunFolder(out)
     with locked(folder.path):
         path = resolve_model(model)
-        load_module(project_dir() / "eval" / "run.py").main(recipe, domain, folder, "model", suites, data, path)
+        flow = load_module(project_dir() / "eval" / "run.py")
+        done = flow.main(recipe, domain, folder, "model", suites, data, path)
+        weights = next(iter(done.values()))["mmreason"]["key"]["model"]
         root = data_root(domain, data, folder.made)
-        print(f"report: {write_evaluation(folder.eval / 'model', Path(model).name, root)}")
+        print(f"report: {write_evaluation(folder.eval / 'model', Path(model).name, root, weights)}")

@@ -158,7 +158,7 @@ class EvalSettings(Strict):
     runs: int = 1
     """Answers per question; the score is their mean."""
     batch: int = 128
-    limit: int | None = None
+    limit: int | None = Field(default=None, gt=0)
     """Questions per suite; results then say 'subset n of N'."""
     subset: bool = False
     """Take a part of a released split where no more is there; results then say 'subset n of N'."""

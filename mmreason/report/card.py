@@ -66,7 +66,7 @@ def suite_entry(results: Row, task: str, title: str) -> Row:
         {"type": "unread_rate", "name": "unread answers", "value": summary["unread_rate"]},
     ]
     metrics += [
-        {"type": name, "name": f"{name} (published scorer)", "value": score["mean"]}
+        {"type": name, "name": f"{name} (published scorer)", "value": next(iter(score["numbers"].values()))}
         for name, score in summary.get("official", {}).items()
     ]
     data = {"name": block.get("title") or block["suite"], "type": block["suite"]}

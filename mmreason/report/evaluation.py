@@ -88,9 +88,14 @@ def evaluation_html(paths: Sequence[Path], model: str, root: Path | None = None)
     return render_html("evaluation.html.j2", model=model, suites=suites, bars=bars)
 
 
-def write_evaluation(folder: Path, model: str, root: Path | None = None) -> Path:
-    """Write evaluation.html into a folder of results files and return its path. Raises UserError when it has none."""
+def write_evaluation(folder: Path, model: str, root: Path | None = None, weights: str | None = None) -> Path:
+    """Write evaluation.html into a folder of results files and return its path. Raises UserError when it has none.
+
+    `weights`: hash of the model (`model_hash`); results of other models in the same folder are left out.
+    """
     paths = sorted(path for path in folder.glob("*.json") if path.with_suffix(".samples.jsonl").is_file())
+    if weights is not None:
+        paths = [path for path in paths if read_results(path)["mmreason"].get("key", {}).get("model") == weights]
     if not paths:
         raise UserError(f"{folder} holds no results files: run `mmreason eval` first")
     path = folder / "evaluation.html"

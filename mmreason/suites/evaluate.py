@@ -52,6 +52,8 @@ def _key(suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, mode
         "runs": settings.runs,
         "batch": settings.batch,
         "seed": recipe.seeds.sampling,
+        "engine": settings.engine,
+        "dtype": recipe.model.dtype,
         "judge": None if settings.judge is None else settings.judge.model,
     }
 

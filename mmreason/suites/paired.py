@@ -32,13 +32,16 @@ def pair(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[Record, Record]
 def compare_records(a: Sequence[Record], b: Sequence[Record], metric: str = "acc") -> dict[str, Any]:
     """b - a: mean difference with a bootstrap interval over documents, discordant counts, exact McNemar p-value.
 
-    The p-value is None when a question was answered several times: McNemar needs one 0/1 answer each.
+    The p-value is None unless each question has one 0/1 answer. Questions that a published scorer leaves out of either
+    result are not compared; raises UserError when none is left.
     """
-    pairs = pair(a, b)
+    pairs = [one for one in pair(a, b) if None not in (one[0][metric], one[1][metric])]
+    if not pairs:
+        raise UserError(f"{metric} leaves out every question of one of the two results: there is nothing to compare")
     gains = [second[metric] - first[metric] for first, second in pairs]
     interval = cluster_bootstrap(gains, [first["document"] or first["id"] for first, _ in pairs])
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    single = all(len(record["runs"]) == 1 for one in pairs for record in one)
+    single = all(len(record["runs"]) == 1 and record[metric] in (0.0, 1.0) for one in pairs for record in one)
     count = len(pairs)
     return {
         "questions": count,

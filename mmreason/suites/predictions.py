@@ -115,13 +115,20 @@ def _is_ours(path: Path) -> bool:
     return isinstance(row, dict) and {"id", "output"} <= set(row)
 
 
+def _whole(text: str) -> str:
+    """Text that UTF-8 can hold: JSON may name half a surrogate pair, which stands for no character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def match_predictions(
     predictions: dict[str, list[str]], samples: Sequence[Sample], suite: str
 ) -> tuple[list[list[Output]], list[str]]:
     """Outputs in the order of the samples, and the ids without one (scored as not right, never left out).
 
-    Raises UserError for ids that the suite does not have, and for differing numbers of answers.
+    Raises UserError for no prediction at all, ids that the suite does not have, and differing numbers of answers.
     """
+    if not predictions:
+        raise UserError(f"the file holds no predictions for suite {suite!r}; its ids look like {samples[0].id!r}")
     known = {sample.id for sample in samples}
     unknown = [name for name in predictions if name not in known]
     if unknown:
@@ -135,5 +142,5 @@ def match_predictions(
         raise UserError(f"predictions give {sorted(counts)} answers a question; give the same number for each")
     runs = counts.pop()
     missing = [sample.id for sample in samples if sample.id not in predictions]
-    outputs = [[Output(text) for text in predictions.get(s.id, [])] or [Output(None)] * runs for s in samples]
+    outputs = [[Output(_whole(text)) for text in predictions.get(s.id, [])] or [Output(None)] * runs for s in samples]
     return outputs, missing

@@ -11,7 +11,7 @@ from typing import Literal
 from mmreason.config import Domain
 from mmreason.config.recipe import DataSettings
 from mmreason.data.holdout import held_out
-from mmreason.data.sources import has_files, read_source
+from mmreason.data.sources import has_files, read_source, source_files
 from mmreason.data.step import Drop
 from mmreason.errors import UserError
 from mmreason.protocol import Protocol
@@ -67,6 +67,13 @@ def _split(suite: Suite, domain: Domain, source: str, data_dir: Path | None) -> 
     """The suite's split, or the first of `also` whose files are there; the suite's own where none is."""
     there = (split for split in (suite.split, *suite.also) if has_files(domain, source, split, data_dir))
     return next(there, suite.split)
+
+
+def check_files(suite: Suite, domain: Domain, data_dir: Path | None) -> None:
+    """Raise UserError where the suite's files are not there, so that it is said before anything is computed."""
+    domain = suite_domain(suite, domain)
+    source = source_name(suite, domain)
+    source_files(domain, source, _split(suite, domain, source, data_dir), data_dir)
 
 
 def _refuse_part(suite: Suite, source: str, found: int) -> None:
@@ -166,8 +173,13 @@ def suite_questions(
     return read_suite(suite, domain, data_dir, limit, eval_fraction, prompted=False, made=made, subset=subset).samples
 
 
-def coverage(suite: Suite, count: int) -> str:
-    """'all N of <split>', 'subset n of N of <split>', or 'n questions' where no released number is known."""
+def coverage(suite: Suite, count: int, available: int | None = None) -> str:
+    """'all N of <split>', 'subset n of N of <split>', or 'n questions' where no released number is known.
+
+    `available`: questions that could be read, for splits without a released number.
+    """
+    if suite.released_count is None and available is not None and count < available:
+        return f"subset {count} of {available} of {suite.split}"
     if suite.released_count is None:
         return f"{count} questions of {suite.split}"
     if count == suite.released_count and not suite.held_out:
@@ -176,5 +188,5 @@ def coverage(suite: Suite, count: int) -> str:
 
 
 def is_official(suite: Suite, count: int) -> bool:
-    """Whether a reference rule's score may be called official: the whole released split was answered."""
-    return not suite.held_out and count == suite.released_count
+    """Whether a published scorer's mean may be called official: it is the set's own, on the whole released split."""
+    return not suite.held_out and not suite.reader_only and count == suite.released_count

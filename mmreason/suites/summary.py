@@ -31,7 +31,11 @@ def accuracy(records: Sequence[Record], metric: str = "acc") -> Interval:
     if _single(records):
         whole = all(value in (0.0, 1.0) for value in values)
         return wilson(round(sum(values)), len(values)) if whole else bootstrap(values)
-    return cluster_bootstrap(values, [record["document"] or record["id"] for record in records])
+    clusters = [record["document"] or record["id"] for record in records]
+    if len(set(values)) == 1 and values[0] in (0.0, 1.0):  # resampling equal values would claim certainty
+        count = len(set(clusters))
+        return wilson(round(values[0] * count), count)
+    return cluster_bootstrap(values, clusters)
 
 
 def _as_dict(interval: Interval) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
+from lm_eval.config.task import TaskConfig
 from lm_eval.filters import build_filter_ensemble
 
 from mmreason.protocol import Protocol
@@ -45,14 +46,23 @@ class SuiteTask(Task):
         train_documents: Mapping[str, int] | None = None,
         judge: Judge | None = None,
     ) -> None:
-        config = {"task": suite.name, "output_type": self.OUTPUT_TYPE, "repeats": runs, "num_fewshot": 0}
-        super().__init__(config={**config, "generation_kwargs": dict(generation)})
+        super().__init__()
+        self._config = TaskConfig(
+            task=suite.name,
+            output_type=self.OUTPUT_TYPE,
+            repeats=runs,
+            num_fewshot=0,
+            generation_kwargs={**generation},
+        )
         self._filters = [build_filter_ensemble("none", [])]  # all answers of a question, not the first alone
         self.VERSION = suite.version
         self.MULTIMODAL = any(sample.media for sample in samples)
         self.suite, self.samples, self.protocol, self.reward = suite, list(samples), protocol, reward
         self.generation, self.runs, self.train_documents = dict(generation), runs, train_documents
         self.judge = judge
+        # Fixed here: `_score` drops scorers that no answer fits, and lm-eval asks for the functions again after it.
+        self.metric_names = ["acc", *(name for name in suite.metrics if name != "strict"), "reward", "format"]
+        self.metric_names += LOWER_IS_BETTER
         self.records: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
 
@@ -96,18 +106,15 @@ class SuiteTask(Task):
     def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[Any]]) -> dict[str, Answered]:
         """Every metric gets the question's answers."""
         outputs = [Output(str(said), said.stop, said.tokens) for said in results[0]]
-        return dict.fromkeys(self._metrics(), (doc["place"], outputs))
+        return dict.fromkeys(self.metric_names, (doc["place"], outputs))
 
     def aggregation(self) -> dict[str, Callable[[list[Answered]], float]]:
         """Metric -> function over the answers of all questions."""
-        return {name: partial(self._aggregate, name) for name in self._metrics()}
+        return {name: partial(self._aggregate, name) for name in self.metric_names}
 
     def higher_is_better(self) -> dict[str, bool]:
         """Metric -> whether more is better."""
-        return {name: name not in LOWER_IS_BETTER for name in self._metrics()}
-
-    def _metrics(self) -> list[str]:
-        return ["acc", *(name for name in self.suite.metrics if name != "strict"), "reward", "format", *LOWER_IS_BETTER]
+        return {name: name not in LOWER_IS_BETTER for name in self.metric_names}
 
     def _aggregate(self, name: str, answered: list[Answered]) -> float:
         if not self.records:

@@ -14,7 +14,7 @@ OPTIONS = {
     "grpo": STAGE,
     "eval": ["pairs", "--model", "--suite", "--system", "--profile", "--data", "--out", "--subset"],
     "score": ["--suite", "--predictions", "--mode", "--data", "--out", "--domain", "--format", "--subset"],
-    "compare": ["a", "b"],
+    "compare": ["a", "b", "--metric"],
     "leaks": ["--train", "--suite", "--data", "--out", "--domain", "--clean"],
     "publish": ["run", "dest", "--name", "--revision", "--licence"],
     "pull": ["model"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mmreason.config import Domain, Recipe, load_domain
 from mmreason.config.recipe import Sampling
@@ -164,3 +166,33 @@ def test_several_greedy_answers_are_refused(recipe: Recipe, domain: Domain, tmp_
     twice = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"runs": 2})})
     with pytest.raises(UserError, match="temperature 0"):
         _evaluate(twice, domain, RunFolder(tmp_path), TableEngine())
+
+
+def test_scorers_that_no_answer_fits_are_left_out_and_the_evaluation_ends(
+    recipe: Recipe, domain: Domain, tmp_path: Path
+) -> None:
+    """lm-eval asks for the aggregations anew for each metric, also after such a scorer has left the suite."""
+    text = (project_dir() / "eval" / "suites" / "ledger_open.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "domain"
+    shutil.copytree(domain.folder, own)
+    (own / "suites").mkdir(exist_ok=True)
+    words = text.replace("name: ledger_open", "name: judged").replace("[strict]", "[strict, mathverse.official]")
+    (own / "suites" / "judged.yaml").write_text(words, encoding="utf-8")
+    found = run.evaluate(
+        recipe, load_domain(own), RunFolder(tmp_path / "run"), "sft", TableEngine(), ["judged"], None, "some-model"
+    )["judged"]
+    assert found["mmreason"]["summary"]["official"] == {} and found["results"]["judged"]["acc,none"] == 0.5
+
+
+def test_absent_files_are_said_before_anything_is_answered(recipe: Recipe, domain: Domain, tmp_path: Path) -> None:
+    engine = TableEngine(stop_after=0)
+    with pytest.raises(UserError, match=r"finqa_released/test\.json missing"):
+        run.evaluate(recipe, domain, RunFolder(tmp_path), "sft", engine, ["ledger_open", "finqa_test"], tmp_path, "m")
+    assert not (tmp_path / "eval").exists()
+
+
+def test_no_questions_at_all_are_refused(recipe: Recipe) -> None:
+    values = recipe.model_dump()
+    values["eval"]["limit"] = 0
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Recipe.model_validate(values)

@@ -12,6 +12,7 @@ from mmreason.config import load_domain
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Sample
+from mmreason.suites.paired import compare_records
 from mmreason.suites.reading import suite_samples
 from mmreason.suites.results import read_records
 from mmreason.suites.suite import load_suite
@@ -149,3 +150,18 @@ def test_compare_refuses_other_questions(samples: list[Sample], tmp_path: Path) 
         compare.main(tmp_path / f"a.{SUITE}.json", tmp_path / f"b.{SUITE}.json")
     with pytest.raises(UserError, match="has no metric 'f1'; it has acc"):
         compare.main(tmp_path / f"a.{SUITE}.json", tmp_path / f"a.{SUITE}.json", metric="f1")
+
+
+def test_half_a_surrogate_pair_is_an_unread_answer(samples: list[Sample], tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.jsonl", samples, lambda i, s: "\ud800" if i == 0 else s.answer.gold)
+    summary = score.main(SUITE, path)["mmreason"]["summary"]
+    assert (summary["right"], summary["unread"], summary["questions"]) == (299, 1, 300)
+
+
+def test_a_metric_that_leaves_questions_out_is_compared_on_the_others(samples: list[Sample], tmp_path: Path) -> None:
+    path = _write(tmp_path / "p.jsonl", samples, lambda _, s: s.answer.gold)
+    score.main(SUITE, path)
+    records = read_records(tmp_path / f"p.{SUITE}.json")
+    other = [{**record, "x": 0.5 if index else None} for index, record in enumerate(records)]
+    found = compare_records(other, [{**record, "x": 1.0} for record in records], "x")
+    assert found["questions"] == 299 and found["mcnemar_p"] is None, "0.5 is no answer that is right or wrong"

@@ -113,6 +113,7 @@ COVERAGE = [
 def test_coverage(released: int | None, held: bool, count: int, words: str, official: bool) -> None:
     suite = Suite(name="x", version=1, title="X", split="val", released_count=released, held_out=held)
     assert coverage(suite, count) == words and is_official(suite, count) is official
+    assert not is_official(suite.model_copy(update={"reader_only": True}), count), "no published scorer to speak for"
 
 
 def test_faults_of_suite_files(own_domain: Path) -> None:

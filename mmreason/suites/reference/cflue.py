@@ -94,6 +94,7 @@ def explanation_overlap(scored: Sequence[Scored]) -> dict[str, float]:
     import jieba
     from sacrebleu.metrics.bleu import BLEU
 
+    jieba.setLogLevel("WARNING")  # it tells of its dictionary otherwise
     wanted = [" ".join(jieba.lcut(gold)) for gold, _ in kept]
     said = [" ".join(jieba.lcut(explanation(reply))) for _, reply in kept]
     score = BLEU().corpus_score(said, [wanted])

@@ -1,4 +1,4 @@
-"""Relaxed correctness, by which everyone scores ChartQA; sheet 8.10. The data repository ships no scorer.
+"""Relaxed correctness, by which everyone scores ChartQA. The data repository ships no scorer.
 
 Predictions file: `answers` is JSON or JSON lines with "question_id" or "id", and "answer" or "prediction", by the ids
 that our reader gives (human-0, augmented-0, ...), since the released files have none.

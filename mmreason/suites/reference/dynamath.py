@@ -1,4 +1,4 @@
-"""DynaMath's scoring of JSON answers, and worst case, average and robustness over the variants; sheet 8.5.
+"""DynaMath's scoring of JSON answers, and worst case, average and robustness over the variants
 
 Predictions file: `report` is the repository's report of one variant, {"1": {"response": {"short answer": ...}, ...},
 ...}, named so that its path holds "trial<k>" or "variant<k>" with the variant's number; or an array of such rows with
@@ -120,7 +120,7 @@ def variants(scored: Sequence[Scored]) -> dict[str, float]:
 
 official = Reference(ORIGIN, _official, variants)
 open_source = Reference(OPEN_SOURCE, _open_source, variants)
-relative = Reference(f"{ORIGIN}, with 0.001 relative too (sheet 8.5, ours)", _relative, variants)
+relative = Reference(f"{ORIGIN}, with 0.001 relative too (ours)", _relative, variants)
 
 
 def _response(response: Any) -> str:

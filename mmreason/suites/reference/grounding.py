@@ -1,4 +1,4 @@
-"""Moments in Charades-STA and ActivityNet Captions: strict figures, two public scorers; Temporal-R1 sheet, 6.1 and 8.
+"""Moments in Charades-STA and ActivityNet Captions: strict figures, two public scorers
 
 `submission`: {"<video>>>><sentence>>>>[start, end]": answer}, as lmms-eval writes it. Both public scorers keep one
 answer a key, so that questions which are released twice count once.

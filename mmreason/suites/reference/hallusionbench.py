@@ -1,4 +1,4 @@
-"""HallusionBench's sums over labels that a judge gave: aAcc, qAcc, fAcc, easy, hard, consistency; sheet 8.11.
+"""HallusionBench's sums over labels that a judge gave: aAcc, qAcc, fAcc, easy, hard, consistency
 
 The judge (a language model that calls an answer correct, incorrect or unclear) is left out: labels come from the
 predictions file. `judged` is the repository's result JSON, rows with category, subcategory, set_id, figure_id,

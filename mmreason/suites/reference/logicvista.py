@@ -1,4 +1,4 @@
-"""LogicVista's comparison of letter lists; the model that extracts them is left out; sheet 8.6.
+"""LogicVista's comparison of letter lists; the model that extracts them is left out
 
 Predictions files: `answers` is the repository's eval/answers/<model>-answers.json, {"v1_0": {"answer": ...}, ...}
 whose raw answers the original hands to a language model; `extracted` is its eval/results/<model>-accuracy-results.csv

@@ -1,4 +1,4 @@
-"""LongVideoBench: the authors' scorer in lmms-eval, random letters for unread answers included; sheet, section 8.2.
+"""LongVideoBench: the authors' scorer in lmms-eval, random letters for unread answers included
 
 `submission`: one object {released id: answer}, as the tasks write it for the leaderboard.
 """

@@ -1,4 +1,4 @@
-"""LVBench: equality with the gold letter, before it the authors' cleaning of answers; video sheet, section 8.6.
+"""LVBench: equality with the gold letter, before it the authors' cleaning of answers
 
 Only questions that were answered are counted. `answers`: one object {uid: answer}.
 """

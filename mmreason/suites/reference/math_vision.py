@@ -1,4 +1,4 @@
-"""MATH-Vision's own reading and comparison of answers, without running model text; sheet 8.3.
+"""MATH-Vision's own reading and comparison of answers, without running model text
 
 Predictions file: `responses` is the repository's outputs/<model>.jsonl, one {"id", "response", ...} a line.
 """

@@ -1,4 +1,4 @@
-"""MathVerse's sums over judgements 0/1 and its exact-match shortcut; both language-model steps are left out; sheet 8.2.
+"""MathVerse's sums over judgements 0/1 and its exact-match shortcut; both language-model steps are left out
 
 Predictions files: `judged` is the scorer's result, rows with "sample_index" and "judgement"; `extracted` the same with
 "extraction"; `answers` the output template, with "model_answer".

@@ -1,4 +1,4 @@
-"""MathVista's normalisation and comparison of extractions; the extracting language model is left out; sheet 8.1.
+"""MathVista's normalisation and comparison of extractions; the extracting language model is left out
 
 Predictions file: the repository's output JSON, {"1": {"extraction": ..., "response": ...}, ...}: `extracted` takes the
 stored extractions, `responses` the raw responses.

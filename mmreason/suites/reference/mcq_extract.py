@@ -1,4 +1,4 @@
-"""The option letter that lmms-eval's video tasks read out of an answer; video sheet, section 6.2, column LEx."""
+"""The option letter that lmms-eval's video tasks read out of an answer."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from mmreason.records import Sample
@@ -74,6 +74,7 @@ def _grammar() -> tuple[Any, Any, Any]:
     return lexer, parser, latex
 
 
+@lru_cache(4096)  # a gold is read again for every answer and for every constant of the baselines
 def _parsed(text: str) -> Any:
     import antlr4
 

@@ -1,4 +1,4 @@
-"""MLVU: the character before the first bracket, and the unweighted mean of the tasks; video sheet, section 8.4.
+"""MLVU: the character before the first bracket, and the unweighted mean of the tasks
 
 `dev_results`: test_all_choice.json of the dev part, {"acc_dict", "res_list": [{"pred", "gt", "question", "video"}]};
 `test_results`: test_res.json of the test part, [{"question_id", "question_type", "option"}].

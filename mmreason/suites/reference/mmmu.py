@@ -1,4 +1,4 @@
-"""MMMU's own parser and scorer, random letters for unread choices included; sheet 8.7.
+"""MMMU's own parser and scorer, random letters for unread choices included
 
 Predictions files: `answers` is one object {"validation_Accounting_1": "D", "validation_Math_15": "3.4", ...} as
 main_eval_only.py takes it; `outputs` is the array [{"id", "response", ...}, ...] of a subject's output.json as

@@ -1,4 +1,4 @@
-"""MMMU-Pro's own parser: "Answer:" first, then MMMU's with looser marks, then an unseeded random letter; sheet 8.8.
+"""MMMU-Pro's own parser: "Answer:" first, then MMMU's with looser marks, then an unseeded random letter
 
 Predictions file: the repository's output/<model>_<setting>_<method>.jsonl, one {"id", "response", ...} a line; the
 setting is taken from the file's name ("vision", "standard (4 options)", else "standard (10 options)"). The original

@@ -1,4 +1,4 @@
-"""MMStar's prefix rule; sheet 8.9.
+"""MMStar's prefix rule
 
 Predictions file: `predictions` is the repository's sheet as JSON or JSON lines, rows with "index" and "prediction"
 (the authors keep it as .xlsx; save it as one of those).

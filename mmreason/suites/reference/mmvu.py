@@ -1,4 +1,4 @@
-"""MMVU: verdicts of the authors' judge where a file holds them, and lmms-eval's word rules; sheet, section 8.5.
+"""MMVU: verdicts of the authors' judge where a file holds them, and lmms-eval's word rules
 
 `judgements`: processed_outputs/.../<model>.json, [{"id", "response", "extracted_answer", "correct", ...}].
 """

@@ -1,4 +1,4 @@
-"""MVBench: the authors' notebook, and lmms-eval's scorer; video sheet, sections 6.2 and 8.1.
+"""MVBench: the authors' notebook, and lmms-eval's scorer
 
 `results`: the notebook's test.json, {"acc_dict": ..., "res_list": [{"pred", "gt"}, ...]}, all questions in the order of
 its tasks; `pred` holds the bracket that the notebook puts back.

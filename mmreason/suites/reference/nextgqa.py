@@ -1,4 +1,4 @@
-"""NExT-GQA: accuracy of answers that are also grounded, by the authors' rules and by ours; Temporal-R1 sheet, 8.
+"""NExT-GQA: accuracy of answers that are also grounded, by the authors' rules and by ours
 
 `grounds`: <split>_ground*.json, {"<video>_<number>": [start, end]}, with <split>-res.json beside it,
 {"<video>_<number>": {"prediction": index, "answer": index}}; `located`: both in one, with the window as "location".

@@ -1,4 +1,4 @@
-"""QVHighlights: moment retrieval and highlight detection by the authors' evaluation; Temporal-R1 sheet, section 8.
+"""QVHighlights: moment retrieval and highlight detection by the authors' evaluation
 
 `submission`: JSON lines {"qid", "pred_relevant_windows": [[start, end, score], ...], "pred_saliency_scores": [...]},
 the scores optional. An output keeps them in front of its answer, which is the first window, as

@@ -1,4 +1,4 @@
-"""R1-Router's F1-Recall: token recall for the gold of best token F1, after the normalisation of VQA; r1-router sheet 8.
+"""R1-Router's F1-Recall: token recall for the gold of best token F1, after the normalisation of VQA
 
 Predictions file: `answers` is the repository's results/<model>/<set>_<method>.jsonl, the rows of the question file with
 "llm_answer" (a text, or an object with "answer"), in the order of the questions.

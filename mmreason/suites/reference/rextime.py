@@ -1,4 +1,4 @@
-"""ReXTime: choice, moment, and both together, by the authors' evaluation; Temporal-R1 sheet, section 8.
+"""ReXTime: choice, moment, and both together, by the authors' evaluation
 
 `submission`: JSON lines {"qid", "pred_relevant_windows": [[start, end]], "ans": letter}, either of the two optional.
 """

@@ -1,4 +1,4 @@
-"""TempCompass: the authors' matching rules without their model judge, and stored verdicts with it; sheet, section 8.7.
+"""TempCompass: the authors' matching rules without their model judge, and stored verdicts with it
 
 `predictions`: predictions/<model>/<task>.json, {video: {aspect: [{"question", "answer", "prediction"}, ...]}};
 `judgements`: auto_eval_results/<model>/<task>.json, the same with "gt-answer", "video-llm-prediction" and "rating".

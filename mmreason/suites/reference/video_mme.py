@@ -1,4 +1,4 @@
-"""Video-MME: the authors' scorer, which leaves unread answers out, and lmms-eval's; video sheet, section 8.3.
+"""Video-MME: the authors' scorer, which leaves unread answers out, and lmms-eval's
 
 `template`: the filled output_test_template.json, [{"video_id", ..., "questions": [{"question_id", "response", ...}]}].
 """

@@ -1,4 +1,4 @@
-"""The evaluation of the Video-R1 line, for all its sets: the text in the first answer tags; video sheet, 8.9."""
+"""The evaluation of the Video-R1 line, for all its sets: the text in the first answer tags"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VSI-Bench: first word and mean relative accuracy, the mean of eight tasks; video sheet, sections 6.3 and 8.8.
+"""VSI-Bench: first word and mean relative accuracy, the mean of eight tasks
 
 `results`: [{"id", "prediction", ...}], the rows that the authors' task aggregates.
 """

@@ -1,4 +1,4 @@
-"""We-Math's letter rule and its four-dimensional metrics, strict and loose; sheet 8.4.
+"""We-Math's letter rule and its four-dimensional metrics, strict and loose
 
 Predictions file: `responses` is the repository's result JSON, an array of its questions each with "response"; a row is
 known by its "ID" and "key".

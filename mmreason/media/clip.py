@@ -46,13 +46,23 @@ class ClipInfo:
         drift = np.abs(self.times - np.arange(self.frames) / self.fps).max()
         object.__setattr__(self, "constant", bool(drift < 0.5 / self.fps))
 
+    def to_array(self) -> np.ndarray:
+        """All of it as float64 [5 + frames], for `from_array`."""
+        return np.concatenate([[self.fps, self.duration, self.width, self.height, self.first], self.times])
+
+    @classmethod
+    def from_array(cls, held: np.ndarray) -> ClipInfo:
+        """What `to_array` was given."""
+        fps, duration, width, height, first = held[:5].tolist()
+        return cls(len(held) - 5, fps, duration, held[5:], int(width), int(height), int(first))
+
     def seconds(self, indices: Sequence[int]) -> list[float]:
         """When frames appear: index / fps for a constant rate, free of the container's rounding."""
         return [index / self.fps if self.constant else float(self.times[index]) for index in indices]
 
 
 class Reader(Protocol):
-    """One way to open clips. A module with these two functions is one."""
+    """One way to open clips. A module with these functions is one."""
 
     def probe(self, path: Path) -> ClipInfo:
         """Times of all frames. Raises UserError for what is no clip, cut, damaged or beyond a limit."""
@@ -63,6 +73,10 @@ class Reader(Protocol):
 
         Raises UserError for an index outside the clip and where a wanted frame cannot be decoded.
         """
+        ...
+
+    def version(self) -> str:
+        """What decides the pixels of a frame beside the file."""
         ...
 
 

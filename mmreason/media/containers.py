@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from mmreason.media.files import MAX_PIXELS, MAX_VIDEO_BYTES
 
 _OPEN_SECONDS = 30.0
 """For libav's own reading of a header."""
-_THREADS = 4
+_THREADS = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+"""For one clip. Two threads cost a quarter more work than one, which only cores without other work make up for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from mmreason.errors import UserError
 from mmreason.media.clip import READ_SECONDS, ClipInfo, Deadline, T, check_indices
@@ -43,3 +44,7 @@ class FrameFolder:
                 raise UserError(f"the folder of frames {str(path)!r} mixes sizes: {found}; resize them to one")
             taken[index] = take(np.asarray(picture))
         return [taken[index] for index in indices]
+
+    def version(self) -> str:
+        """What decides the pixels of a frame beside the file."""
+        return f"pillow {PIL.__version__}"

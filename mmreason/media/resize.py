@@ -11,6 +11,8 @@ import torch
 
 from mmreason.errors import UserError
 
+VERSION = 1
+"""Raised when frames come out of `resize_frames` with other pixels: kept ones of before are then not used."""
 MAX_RATIO = 200
 MIN_FRAME_TOKENS = 128
 """Least size of a frame, in merged patches: smaller clips are enlarged."""

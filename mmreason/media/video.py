@@ -21,6 +21,9 @@ from mmreason.errors import UserError
 from mmreason.media.clip import PROBE_SECONDS, READ_SECONDS, ClipInfo, Deadline, T, check_indices
 from mmreason.media.containers import Container, Packets, check_whole, container_of, list_packets, opened
 
+_SKIPPING = ("h264",)
+"""Codings whose packets say for certain that no other frame refers to them; HEVC says so of a temporal layer only."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
@@ -137,10 +140,17 @@ def _info(times: np.ndarray, fps: float, last: float, head: _Head) -> ClipInfo:
     return ClipInfo(made.frames, fps, made.frames / fps, times, *head.size) if made.constant else made
 
 
-def _decoded(path: Path, container: Any, stream: Any, deadline: Deadline) -> Iterator[Any]:
-    """Frames in order of presentation."""
+def _decoded(
+    path: Path, container: Any, stream: Any, deadline: Deadline, only: frozenset[int] | None = None
+) -> Iterator[Any]:
+    """Frames in order of presentation; of H.264 frames that no other refers to, those with a time in `only` alone."""
+    skips = only if stream.codec_context.name in _SKIPPING else None
+    skipped = False
     for packet in container.demux(stream):
         deadline.check()
+        if skips is not None and skipped != (packet.pts is not None and packet.pts not in skips):
+            skipped = not skipped
+            stream.codec_context.skip_frame = "NONREF" if skipped else "DEFAULT"
         for frame in packet.decode():
             if frame.is_corrupt:
                 raise UserError(f"clip {str(path)!r} has a damaged frame at {frame.time} seconds; fetch it again")
@@ -170,13 +180,13 @@ def _by_time(
 ) -> dict[int, T]:
     """Frames at `marks` (ascending) by way of the key frames before them; those that do not come out are left out."""
     taken: dict[int, T] = {}
-    left = deque(marks)
+    left, only = deque(marks), frozenset(marks)
     with opened(path, scan.kind) as (container, stream):
         while left:
             key = _key_before(keys, left[0])
             if key > keys[0]:
                 container.seek(key, stream=stream)
-            for frame in _decoded(path, container, stream, deadline):
+            for frame in _decoded(path, container, stream, deadline, only):
                 before = len(left)
                 while left and left[0] < frame.pts:
                     left.popleft()

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmreason.errors import UserError
+from mmreason.media.store import MediaStore
 from mmreason.models.medium import Medium
 from mmreason.models.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
 from mmreason.models.visual import Visual
@@ -41,13 +42,14 @@ class Codec:
         images: Qwen2VLImageProcessorPil | None,
         media_root: Path | None,
         stamped: bool = False,
+        store: MediaStore | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.images = images
         self.media_root = media_root
         self.stamped = stamped
         """Whether the time of each step of a clip is written into the text."""
-        self.visual = Visual(images, media_root) if images is not None else None
+        self.visual = Visual(images, media_root, store=store) if images is not None else None
         vocabulary = tokenizer.get_vocab()
         self.visual_ids = [vocabulary[token] for token in (IMAGE_PAD, VIDEO_PAD) if token in vocabulary]
         """Ids that stand for visual features; sampling must never produce them."""
@@ -55,8 +57,8 @@ class Codec:
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
     @classmethod
-    def load(cls, path: str | Path, media_root: Path | None = None) -> Codec:
-        """From a checkpoint folder or hub name."""
+    def load(cls, path: str | Path, media_root: Path | None = None, store: MediaStore | None = None) -> Codec:
+        """From a checkpoint folder or hub name; frames of clips are kept in `store`."""
         tokenizer = AutoTokenizer.from_pretrained(path)
         if not tokenizer.chat_template:
             raise UserError(f"the tokenizer of {path} has no chat template; use an instruction model")
@@ -65,7 +67,7 @@ class Codec:
         except OSError:
             images = None  # a text-only checkpoint has no preprocessor_config.json
         stamped = images is not None and AutoConfig.from_pretrained(path).model_type in _STAMPED
-        return cls(tokenizer, images, media_root, stamped)
+        return cls(tokenizer, images, media_root, stamped, store)
 
     @property
     def opens_think(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from mmreason.errors import UserError
 from mmreason.media.clips import Clip, open_clip
 from mmreason.media.files import open_image, unchanged
-from mmreason.media.resize import MAX_RATIO, frame_bounds, patchify, resize_frames, smart_resize
+from mmreason.media.resize import MAX_RATIO, VERSION, frame_bounds, patchify, resize_frames, smart_resize
+from mmreason.media.store import MediaStore, entry_key
 from mmreason.models.medium import Medium
 from mmreason.records import MediaRef
 
@@ -26,14 +28,24 @@ KEPT_BYTES = 1 << 30
 class Visual:
     """From a reference to patches under one picture processor."""
 
-    def __init__(self, images: Qwen2VLImageProcessorPil, root: Path | None, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        images: Qwen2VLImageProcessorPil,
+        root: Path | None,
+        kept_bytes: int = KEPT_BYTES,
+        store: MediaStore | None = None,
+    ) -> None:
         self.images = images
         self.root = root
+        self.store = store
+        """Where frames of clips are kept at their final size, for other references, processes and runs."""
         self.merge = int(images.merge_size)
         self.factor = int(images.patch_size) * self.merge
         """Pixels a side that make one visual token."""
         self.decodes = 0
         """Files that were decoded; a clip counts once however many of its frames were wanted."""
+        self.decoded_frames = 0
+        """Frames of clips that were decoded; those that came out of the store are not among them."""
         self._kept = _Kept(kept_bytes)
 
     def medium(self, ref: MediaRef) -> Medium:
@@ -44,8 +56,7 @@ class Visual:
         key = replace(ref, path="", tokens=0)
         medium = self._kept.get(key)
         if medium is None:
-            self.decodes += 1
-            medium = self._picture(root, ref) if ref.kind == "image" else self._clip(open_clip(root, ref), ref)
+            medium = self._picture(root, ref) if ref.kind == "image" else self._clip(self._open(root, ref), ref)
             self._kept.put(key, medium)
         return medium
 
@@ -54,7 +65,7 @@ class Visual:
         _check_settings(ref)
         if ref.kind == "image":
             return self.medium(ref).num_tokens(self.merge)
-        clip = open_clip(self._root(ref), ref)
+        clip = self._open(self._root(ref), ref)
         height, width = self._frame_size(clip, ref)
         steps = -(-len(clip.chosen.indices) // self._step)
         return steps * height * width // self.factor**2
@@ -88,7 +99,11 @@ class Visual:
             raise UserError(f"{ref.path}: no data folder to read it from; name one")
         return self.root
 
+    def _open(self, root: Path, ref: MediaRef) -> Clip:
+        return open_clip(root, ref, self.store)
+
     def _picture(self, root: Path, ref: MediaRef) -> Medium:
+        self.decodes += 1
         picture = open_image(root, ref)
         try:
             return self.patches(picture, ref.min_pixels, ref.max_pixels)
@@ -96,17 +111,31 @@ class Visual:
             raise UserError(f"media file {ref.path!r}: {error}") from None
 
     def _clip(self, clip: Clip, ref: MediaRef) -> Medium:
-        height, width = self._frame_size(clip, ref)
-
-        def shrink(frame: np.ndarray) -> torch.Tensor:
-            """To its final size before the next is decoded, so that full frames never pile up."""
-            planes = torch.tensor(frame).permute(2, 0, 1)
-            return resize_frames(planes, height, width).to(torch.uint8)
-
-        frames = torch.stack(clip.frames(shrink))  # uint8 [T, 3, height, width]
+        frames = torch.from_numpy(np.stack(self._frames(clip, ref)))  # uint8 [T, 3, height, width]
         pixels, grid = patchify(self._normalised(frames), int(self.images.patch_size), self.merge, self._step)
         seconds = self._step / clip.chosen.sample_fps
         return Medium(pixels, grid, "video", seconds, stamps=clip.step_seconds(self._step))
+
+    def _frames(self, clip: Clip, ref: MediaRef) -> list[np.ndarray]:
+        """The chosen frames, uint8 [3, height, width]; of those in the store none is decoded."""
+        height, width = self._frame_size(clip, ref)
+        indices = clip.chosen.indices
+
+        def shrink(frame: np.ndarray) -> np.ndarray:
+            """To its final size before the next is decoded, so that full frames never pile up."""
+            planes = torch.tensor(frame).permute(2, 0, 1)
+            return resize_frames(planes, height, width).to(torch.uint8).numpy()
+
+        def read(positions: Sequence[int]) -> list[np.ndarray]:
+            self.decodes += 1
+            self.decoded_frames += len({indices[position] for position in positions})
+            return clip.read(positions, shrink)
+
+        if self.store is None:
+            return read(range(len(indices)))
+        made_by = (ref.sha256, clip.reader.version(), torch.__version__, VERSION, height, width)
+        keys = [entry_key("frame", *made_by, index) for index in indices]
+        return self.store.all_of(ref.sha256, keys, read)
 
     def _frame_size(self, clip: Clip, ref: MediaRef) -> tuple[int, int]:
         count = len(clip.chosen.indices)

@@ -278,3 +278,17 @@ def test_the_clock_ends_a_file_in_any_thread(clip: Make, monkeypatch: pytest.Mon
     assert video.probe(path).frames == 12
     monkeypatch.setattr(video, "READ_SECONDS", -1.0)
     assert "took over" in told(path, lambda p: numbers(p, [3]))
+
+
+def test_frames_that_no_other_needs_are_passed_over(clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixel for pixel what decoding everything gives, with fewer frames decoded."""
+    path, wanted = clip("skipping.mp4", 48, options={"bf": "3", "b-pyramid": "strict"}), [3, 5, 14, 30, 31, 47]
+    video.probe(path)
+    monkeypatch.setattr(video, "_SKIPPING", ())
+    every = video.read_frames(path, list(range(48)), lambda frame: frame)
+    monkeypatch.undo()
+    out, decoded = [], video._decoded
+    monkeypatch.setattr(video, "_decoded", lambda *given: (out.append(frame) or frame for frame in decoded(*given)))
+    made = video.read_frames(path, wanted, lambda frame: frame)
+    assert all(np.array_equal(frame, every[index]) for frame, index in zip(made, wanted, strict=True))
+    assert len(out) < 40

@@ -17,6 +17,7 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from mmreason.config.recipe import Sampling, TinyModel
 from mmreason.errors import UserError
 from mmreason.media.files import media_ref
+from mmreason.media.store import MediaStore
 from mmreason.models.codec import Codec
 from mmreason.models.families import family_of
 from mmreason.models.load import load_model
@@ -153,6 +154,16 @@ def test_questions_on_one_clip_decode_it_once(codec: Codec, root: Path) -> None:
     codec.encode(sample((replace(clip, start=1.0),)))
     codec.encode(sample((replace(clip, max_pixels=3136),)))
     assert codec.decodes == 4
+
+
+def test_another_run_finds_the_frames_in_the_store(root: Path, tmp_path: Path) -> None:
+    clip, store = frames(root, "all"), MediaStore(tmp_path)
+    first = Codec.load(root / "qwen2_5_vl", root, store)
+    second = Codec.load(root / "qwen2_5_vl", root, MediaStore(tmp_path))
+    assert first.encode(sample((clip,))).media[0].key == second.encode(sample((clip,))).media[0].key
+    second.encode(sample((frames(root, "uniform:4"),)))
+    assert (first.decodes, second.decodes) == (1, 0)
+    assert first.visual and first.visual.decoded_frames == store.counts.misses - 1 == 20  # and the clip's times
 
 
 def test_what_is_kept_is_bounded(codec: Codec, root: Path) -> None:

@@ -18,7 +18,7 @@ _ANCHOR = re.compile(
 _WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s*")
 _LONE_LETTER = re.compile(r"[*_$(\[\s]*[A-Za-z][*_$)\].\s]*")
-_OPENING = re.compile(r"[*_$(\[\s]*(?:([A-Z])[*_$]*[).:\]]|((?i:yes|no))\b[*_]*[,.:;!\n])")
+_OPENING = re.compile(r"[*_$(\[\s]*(?:([A-Z])[*_$]*[).:\]]|((?i:yes|no))\b[*_]*[,.:;!])")
 """A letter with a mark, or yes or no as a sentence of its own, at the very beginning."""
 LONGEST_JOINT = 40
 """Characters between two boxes that may still join them."""

@@ -110,7 +110,7 @@ def read_label(text: str, labels: dict[str, list[str]]) -> str | None:
 
 def _opening(text: str, pairs: list[tuple[str, str]]) -> str | None:
     """The label of the wording that stands at the beginning as a sentence of its own; None beside another label's."""
-    opens = (label for wording, label in pairs if re.match(rf"{_bounded(wording)}\s*[,.:;!\n，。]", text))
+    opens = (label for wording, label in pairs if re.match(rf"{_bounded(wording)}\s*[,.:;!，。]", text))
     first = next(opens, None)
     others = (wording for wording, label in pairs if label != first)
     return None if first is None or any(re.search(_bounded(wording), text) for wording in others) else first

@@ -13,6 +13,7 @@ from mmreason.objectives.batch import Batch, make_batch
 from mmreason.objectives.method import Context
 from mmreason.objectives.methods.empo import EMPO, clusters, entropy_share, final_answer, same_answer
 from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, Source, Stop
+from mmreason.rewards.grade import GRADERS
 
 SOURCE = Source("own", "train", "MIT", "0")
 
@@ -92,6 +93,7 @@ def test_the_band_drops_agreement_and_its_absence() -> None:
     assert EMPO().select(batch.take([0, 1]), fresh()) == []
 
 
-def test_a_kind_without_grader_names_the_sample() -> None:
+def test_a_kind_without_grader_names_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(GRADERS, AnswerKind.INTERVAL)
     with pytest.raises(UserError, match=r"sample q7: .* kind 'interval' has none"):
         EMPO().reward(make(["1"], [0], ask(AnswerKind.INTERVAL)), fresh())

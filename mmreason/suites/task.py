@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +20,9 @@ from mmreason.suites.rules import applicable
 from mmreason.suites.scoring import Output, score_outputs
 from mmreason.suites.suite import Suite
 from mmreason.suites.summary import summarise
+
+# Task.__init__ makes a first configuration without generation arguments, and says so of each suite.
+logging.getLogger("lm_eval.config.task").addFilter(lambda record: "No `generation_kwargs`" not in str(record.msg))
 
 Answered = tuple[int, list[Output]]
 """Place of a question in the suite, and its answers."""

@@ -90,6 +90,23 @@ def _list_missing(path: Path, missing: list[str]) -> None:
         write_text(path, "".join(f"{name}\n" for name in dict.fromkeys(missing)))
 
 
+def _model_class(engine: Engine, recipe: Recipe, store: AnswerStore, suite: Suite, stage: str) -> MmreasonLM:
+    settings, title = recipe.eval, f"eval {stage} {suite.name}"
+    seed, shared = recipe.seeds.sampling, settings.share_prompts
+    return MmreasonLM(engine, engine.codec, settings.sampling, settings.batch, seed, shared, store, title)
+
+
+def _asked(protocol: Protocol, trained: str | None) -> dict[str, Any]:
+    """How the questions were put, and whether the checkpoint was trained on them put that way."""
+    return {
+        "protocol": protocol.hash,
+        "protocol_fields": protocol.to_dict(),
+        "reader_version": protocol.reader_version,
+        "trained_protocol": trained,
+        "protocol_differs": trained not in (None, protocol.hash),
+    }
+
+
 def evaluate_suite(
     suite: Suite,
     recipe: Recipe,
@@ -130,26 +147,13 @@ def evaluate_suite(
         partial(judged, endpoint=settings.judge, cache=folder.eval),
     )
     store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
-    lm = MmreasonLM(
-        engine,
-        engine.codec,
-        settings.sampling,
-        settings.batch,
-        recipe.seeds.sampling,
-        settings.share_prompts,
-        store,
-        f"eval {stage} {suite.name}",
-    )
+    lm = _model_class(engine, recipe, store, suite, stage)
     ran = evaluate(lm, {"tasks": {suite.name: task}, "groups": {}}, bootstrap_iters=0, log_samples=False)
     provenance = {
         "stage": stage,
         "key": key,
         "git_hash": _git_hash(folder),
-        "protocol": protocol.hash,
-        "protocol_fields": protocol.to_dict(),
-        "reader_version": protocol.reader_version,
-        "trained_protocol": trained,
-        "protocol_differs": trained not in (None, protocol.hash),
+        **_asked(protocol, trained),
         "split": data.split,
         "available": data.available,
         "dropped": data.dropped,

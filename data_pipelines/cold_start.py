@@ -74,9 +74,12 @@ def main(
     protocol = Protocol.of(domain)
     teacher = make_teacher(recipe, domain, folder.data / "cache", embedded=data_dir is None)
     answers_suffice = recipe.sft is not None and recipe.sft.target == "answer"
-    made = distil([protocol.apply(sample) for sample in clean], teacher, answers_suffice=answers_suffice)
+    asked = [protocol.apply(sample) for sample in clean]
+    made = distil(asked, teacher, answers_suffice=answers_suffice)
 
-    sets, long = _within_limits(recipe, context, made.sft, made.unverified, made.rl)
+    every = [sample.without_response().with_meta(source="all") for sample in asked]
+    rl = every if recipe.data.rl_source == "all" else made.rl
+    sets, long = _within_limits(recipe, context, made.sft, made.unverified, rl)
     drops += long
     for name in SETS:
         write_samples(folder.data / f"{name}.parquet", sets[name])

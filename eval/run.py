@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mmreason.config import Domain, Recipe
+from mmreason.config.load import merge
 from mmreason.data.sources import data_root
 from mmreason.errors import UserError, require
 from mmreason.rollout.engine import Engine
+from mmreason.rollout.playing import with_environment
 from mmreason.run.folder import RunFolder
 from mmreason.suites.evaluate import evaluate_suite
 from mmreason.suites.reading import check_files
@@ -78,5 +80,11 @@ def main(
     if not model and not folder.final(stage).is_dir():
         raise UserError(f"no model at {path}: finish stage {stage!r} first, or name a checkpoint with --model")
     _load_suites(names, domain, data_dir)  # a model takes minutes to load
-    engine = load_engine(recipe, path, data_root(domain, data_dir, folder.made))
-    return evaluate(recipe, domain, folder, stage, engine, names, data_dir, path)
+    plain = load_engine(recipe, path, data_root(domain, data_dir, folder.made))
+    made = {}
+    for name, options in {"": {}, **recipe.eval.controls}.items():
+        chosen = recipe.model_copy(update={"options": merge(recipe.options, options)})
+        engine = with_environment(plain, domain, chosen.options, recipe.seeds.sampling)
+        label = f"{stage}_{name}" if name else stage
+        made |= {label: evaluate(chosen, domain, folder, label, engine, names, data_dir, path)}
+    return made[stage]

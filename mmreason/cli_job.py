@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmreason.config import Domain, Recipe, find_system, load_domain, load_recipe
+from mmreason.config import Domain, Recipe, find_system, load_domain, load_recipe, with_task
 from mmreason.errors import UserError, nearest, require
 from mmreason.project import project_dir
 from mmreason.records import Sample
@@ -50,7 +50,7 @@ def resolve(system: str, profile: str, data: Path | None, out: Path | None, pair
     path = find_system(system)
     recipe = load_recipe(path, profile, pairs, with_data=data is not None)
     own = Path(system).resolve() if _is_own_domain(path) else None
-    domain = load_domain(own or path.parent / recipe.domain)
+    domain = with_task(load_domain(own or path.parent / recipe.domain), recipe.task)
     if own is not None:
         recipe = recipe.model_copy(update={"system": own.name})
     data_dir = _data_dir(recipe, data, own)

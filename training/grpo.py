@@ -13,7 +13,7 @@ import sys
 import time
 from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -40,10 +40,10 @@ from mmreason.records.io import read_samples
 from mmreason.rewards.judge import load_judge
 from mmreason.rewards.reward import load_reward
 from mmreason.rollout.collect import Collected, Judged, collect, rows_of
+from mmreason.rollout.engine import TrainingEngine
 from mmreason.rollout.make import make_engine
-from mmreason.rollout.playing import PlayingEngine
+from mmreason.rollout.playing import with_environment
 from mmreason.rollout.record import write_rollouts
-from mmreason.rollout.turns import load_environment
 from mmreason.run import processes
 from mmreason.run.alarms import Alarms
 from mmreason.run.files import write_json
@@ -75,15 +75,13 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     examples = encode_all(samples, codec, limit, limit, folder.data / "too_long_grpo.jsonl")
     check_towers(examples, recipe.launch)
     judge = load_judge(grpo.reward, folder.data / "cache")
-    reward = load_reward(grpo.reward, domain, opened_think=codec.opens_think, judge=judge)
+    reward = load_reward(grpo.reward, domain, recipe.options, opened_think=codec.opens_think, judge=judge)
     per_update = grpo.prompts_per_update or grpo.prompts
     count = grpo.steps * -(-grpo.prompts // per_update)
     learner = make_learner(policy, grpo.optim, count, folder.checkpoints / "grpo", recipe.launch)
     weights_folder = folder.path / "weights"
     engine = make_engine(recipe, cold, model, codec, learner.whole, folder=weights_folder, features=policy.features)
-    if domain.file.environment is not None:
-        environment = load_environment(domain.file.environment, domain.folder)
-        engine = PlayingEngine(engine, codec, environment, grpo.max_turns)
+    engine = cast(TrainingEngine, with_environment(engine, domain, recipe.options, recipe.seeds.sampling))
     check_processes(composition, learner.whole)
     alarms = Alarms(grpo.alarms)
     start, updates = learner.resume()
@@ -96,7 +94,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             watch, seed = Watch(), recipe.seeds.sampling * 1_000_003 + step
             torch.manual_seed(seed)  # dropout of adapters, the same after a resume
             policy.begin_step()
-            judged, counted = Judged(reward), (engine.prefills, engine.syncs)
+            judged, counted = Judged(partial(reward, progress=step / grpo.steps)), (engine.prefills, engine.syncs)
             ctx = Context(step, grpo.steps, seed, grpo.group_size, grpo.sampling, values, engine, codec, judged)
             ctx.score = partial(teacher_forced, learner.model, pad_id=codec.pad_id, grpo=grpo)
             ctx.sampling = limited(grpo.sampling, composition, ctx)

@@ -20,10 +20,11 @@ from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import Example, encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy
-from mmreason.models.rows import make_rows
+from mmreason.models.rows import example_rows
 from mmreason.models.targets import with_target
 from mmreason.protocol import Protocol
 from mmreason.records.io import read_samples
+from mmreason.rollout.replay import answering
 from mmreason.run import processes
 from mmreason.run.files import write_json
 from mmreason.run.folder import RunFolder
@@ -57,6 +58,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
         sft.max_tokens,
         sft.max_tokens,
         folder.data / "too_long_sft.jsonl",
+        answering(codec, domain, recipe),
     )
     steps = sft.max_steps or max(round(sft.epochs * len(examples) / sft.batch), 1)
     check_towers(examples, recipe.launch)
@@ -70,11 +72,11 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             torch.manual_seed(recipe.seeds.data * 1_000_003 + step)  # dropout of adapters, the same after a resume
             order = take(len(examples), recipe.seeds.data, (step - 1) * sft.batch, sft.batch)
             batch = [examples[index] for index in order]
-            tokens = sum(len(example.response) for example in batch)
+            tokens = sum(example.num_trained for example in batch)
             loss_sum, entropy_sum = 0.0, 0.0
             micros = micro_batches(processes.share(batch), sft.micro_batch)
             for micro in micros:
-                rows = make_rows([e.prompt for e in micro], [e.response for e in micro], codec.pad_id, model.device)
+                rows = example_rows(micro, codec.pad_id, model.device)
                 made = learner.model(rows, extras={"entropy": entropy})
                 loss = -made["logp"].sum() / tokens  # the tokens of all processes, so that their gradients add up
                 learner.backward(loss, last=micro is micros[-1])

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mmreason.config.load import read_yaml
 from mmreason.config.strict import Strict, validate
+from mmreason.config.task import MediaRule, RewardEntry, Task
 from mmreason.errors import UserError, nearest
 
 
@@ -30,27 +31,6 @@ class SourceEntry(Strict):
     """Split -> released number of rows, where known."""
 
 
-class RewardEntry(Strict):
-    """One reward term by reference."""
-
-    term: str
-    """'file.py:function' with def term(rollout, sample) -> float | Verdict."""
-    weight: float = 1.0
-    combine: Literal["mul", "add"] = "add"
-
-
-class MediaRule(Strict):
-    """How pictures and clips are looked at; part of the protocol. 0 and empty: the processor's own."""
-
-    frame_rule: str = ""
-    """Which frames of a clip, see `media.frame_rules`: 'uniform:32', 'fps:2', 'segments:16', ..."""
-    min_pixels: int = 0
-    """Bounds of one picture or frame."""
-    max_pixels: int = 0
-    total_pixels: int = 0
-    """Bound over all frames of a clip."""
-
-
 class DomainFile(Strict):
     """domain.yaml."""
 
@@ -66,6 +46,10 @@ class DomainFile(Strict):
     """Empty: accuracy and format as the recipe's grpo.reward says."""
     environment: str | None = None
     """'file.py:name' of what answers the model between its turns (rollout/turns.py); None: one turn."""
+    max_turns: int = Field(default=4, gt=0)
+    """Turns of the model where there is an environment."""
+    measures: str | None = None
+    """'file.py:function' of further tables for the report: (evaluation records) -> list of tables."""
 
 
 class Domain(Strict):
@@ -80,6 +64,13 @@ class Domain(Strict):
         if name not in self.sources:
             raise UserError(f"{self.folder / 'sources.yaml'} declares no source {name!r}{nearest(name, self.sources)}")
         return self.sources[name]
+
+
+def with_task(domain: Domain, task: Task | None) -> Domain:
+    """The domain with what a system of it declares in its place."""
+    if task is None:
+        return domain
+    return domain.model_copy(update={"file": domain.file.model_copy(update=task.declared())})
 
 
 class _SourcesFile(Strict):

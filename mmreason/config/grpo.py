@@ -85,8 +85,6 @@ class GrpoSettings(Strict):
     """Distinct tokens of whole groups per forward, per process; a larger group stands alone."""
     save_every: int = 1
     engine: Literal["transformers", "vllm", "vllm_server"] = "transformers"
-    max_turns: int = 4
-    """Turns of the model where the domain declares an environment."""
     server_urls: list[str] = Field(default_factory=list)
     """Of running vLLM servers, for engine vllm_server."""
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)

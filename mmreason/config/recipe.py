@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mmreason.config.grpo import GrpoSettings, RewardSettings
 from mmreason.config.parts import Endpoint, Optim, Sampling
 from mmreason.config.strict import Strict
+from mmreason.config.task import Task
 
 __all__ = [
     "DataSettings",
@@ -103,6 +104,8 @@ class Teacher(Strict):
     """Attempts per question before it goes to the RL pool [DianJin-R1, figure]."""
     judge: Endpoint | None = None
     """Judge of answer and reasoning; None: our graders judge the answer alone."""
+    verify: str | None = None
+    """'file.py:function' that judges in their place: (sample, response) -> Judgement (`mmreason.data.judge`)."""
 
 
 class DataSettings(Strict):
@@ -115,8 +118,8 @@ class DataSettings(Strict):
     dir: str | None = None
     """Folder of the real data sets; `--data` sets it."""
     teacher: Teacher | None = None
-    rl_source: Literal["teacher_failed", "passrate"] = "teacher_failed"
-    """RL pool: what the teacher failed (paper), or 0 < passes < k under the SFT policy (reconstructed)."""
+    rl_source: Literal["teacher_failed", "passrate", "all"] = "teacher_failed"
+    """RL pool: what the teacher failed (DianJin-R1), 0 < passes < k under the SFT policy (reconstructed), or all."""
     rl_kinds: list[str] = Field(default_factory=lambda: ["choice"])
     """Answer kinds that enter the RL pool; the paper trains on multiple choice alone."""
     passrate_k: int = 4
@@ -169,6 +172,8 @@ class EvalSettings(Strict):
     engine: Literal["transformers", "vllm"] = "transformers"
     share_prompts: bool = True
     """Prefill what the prompts of several questions have in common (a clip, an image, a report) once."""
+    controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> options over the recipe's own: each stage's model is evaluated under them too, as <stage>_<name>."""
 
 
 class LaunchSettings(Strict):
@@ -196,6 +201,8 @@ class Recipe(Strict):
     domain: str = ".."
     """Folder of domain.yaml, relative to the recipe's folder."""
     paper: str = ""
+    task: Task | None = None
+    """What this system declares in place of its domain."""
     seeds: Seeds = Seeds()
     model: ModelSettings
     data: DataSettings
@@ -204,4 +211,4 @@ class Recipe(Strict):
     eval: EvalSettings
     launch: LaunchSettings = LaunchSettings()
     options: dict[str, Any] = Field(default_factory=dict)
-    """Passed to the domain's generators and reward terms."""
+    """Settings of the system's own parts: environment, reward terms, reproduction."""

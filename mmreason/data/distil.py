@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmreason.config import Domain, Recipe
 from mmreason.data.endpoint import Chat, EndpointStopped, Reply, chat_messages
@@ -84,7 +84,8 @@ def make_teacher(recipe: Recipe, domain: Domain, cache: Path, *, embedded: bool)
     """The recipe's teacher: its endpoint, its solver on the embedded sets, else the material of the released rows."""
     settings = recipe.data.teacher
     chats: list[Chat] = []
-    judge: Judge = judge_locally
+    verify = settings.verify if settings is not None else None
+    judge: Judge = judge_locally if verify is None else cast(Judge, load_ref(verify, domain.folder))
     if settings is not None and settings.judge is not None:
         chats.append(Chat(settings.judge, cache / "judge.sqlite", role="judge"))
         judge = endpoint_judge(chats[0])

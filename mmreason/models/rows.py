@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from mmreason.groups.head import BANNED
 from mmreason.models.codec import Encoded
+from mmreason.models.encode import Example
 from mmreason.models.families import family_of, plain
 from mmreason.models.medium import Medium
 
@@ -48,6 +49,16 @@ def make_rows(
         attention[:, prompt_width:].to(device),
         tuple(medium for prompt in prompts for medium in prompt.media),
     )
+
+
+def example_rows(examples: Sequence[Example], pad_id: int, device: torch.device) -> Rows:
+    """Prompts and responses of a cold start; what an environment wrote inside a response is not in the mask."""
+    prompts = [Encoded(example.prompt.ids, (*example.prompt.media, *example.media)) for example in examples]
+    rows = make_rows(prompts, [example.response for example in examples], pad_id, device)
+    for row, example in enumerate(examples):
+        if example.trained:
+            rows.mask[row, : len(example.trained)] &= torch.tensor(example.trained, device=device)
+    return rows
 
 
 def response_hidden(model: PreTrainedModel, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

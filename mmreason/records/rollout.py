@@ -101,3 +101,9 @@ class Rollout:
         """Length as penalties and statistics count it: without tool and injected text."""
         own = (SegmentKind.MODEL, SegmentKind.SHARED, SegmentKind.TEACHER)
         return sum(piece.end - piece.start for piece in self.pieces if piece.kind in own)
+
+
+def talk_of(rollout: Rollout) -> list[dict[str, Any]]:
+    """What was said in each turn, with what the environment noted of it; empty for an answer of one plain turn."""
+    said, told = rollout.extras.get("said", []), rollout.extras.get("turns", [])
+    return [{"said": text, **(told[turn] if turn < len(told) else {})} for turn, text in enumerate(said)]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from typing import Any, cast
 
 import torch
 
+from mmreason.config import Domain
 from mmreason.config.recipe import Sampling
 from mmreason.models.codec import Codec
 from mmreason.records import Rollout, Sample
-from mmreason.rollout.engine import PLAIN, Asked, Request, TrainingEngine
-from mmreason.rollout.turns import Environment, play
+from mmreason.rollout.engine import PLAIN, Asked, Engine, Request, TrainingEngine
+from mmreason.rollout.turns import Environment, Setting, load_environment, play
 
 
 class PlayingEngine:
     """`engine` with `environment` in between, see `turns.play`; its answers have TOOL segments and media."""
 
     def __init__(
-        self, engine: TrainingEngine, codec: Codec, environment: Environment, max_turns: int = 4, role: str = "user"
+        self, engine: Engine, codec: Codec, environment: Environment, max_turns: int = 4, role: str = "user"
     ) -> None:
-        self.engine = engine
+        self.engine = cast(TrainingEngine, engine)  # one that only evaluates is never asked to sync
         self.codec = codec
         self.environment = environment
         self.max_turns = max_turns
@@ -57,3 +60,12 @@ class PlayingEngine:
         """Play on from each request; the new part may hold turns of the environment."""
         arguments = (requests, self.environment, sampling, n, seed, self.max_turns, asked, self.role)
         return play(self.engine, self.codec, *arguments)
+
+
+def with_environment(engine: Engine, domain: Domain, options: Mapping[str, Any], seed: int = 0) -> Engine:
+    """`engine` playing in the domain's environment; the engine itself where the domain declares none."""
+    if domain.file.environment is None:
+        return engine
+    setting = Setting(options, engine.codec, seed)
+    environment = load_environment(domain.file.environment, domain.folder, setting)
+    return PlayingEngine(engine, engine.codec, environment, domain.file.max_turns)

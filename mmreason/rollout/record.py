@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mmreason.records.rollout import talk_of
 from mmreason.rollout.collect import Collected
 from mmreason.run import processes
 from mmreason.run.files import replacing
@@ -35,6 +37,8 @@ SCHEMA = pa.schema(
         ("external", pa.bool_()),
         ("parent", pa.int32()),
         ("fork", pa.int32()),
+        ("parts", pa.string()),
+        ("turns", pa.string()),
         (
             "segments",
             pa.list_(pa.struct([(n, pa.int32()) for n in ("start", "end", "turn")] + [("kind", pa.string())])),
@@ -73,6 +77,8 @@ def write_rollouts(path: Path, step: int, got: Collected, advantage: torch.Tenso
             "external": answer.external,
             "parent": answer.parent,
             "fork": answer.fork,
+            "parts": json.dumps(term.parts) if term.parts else None,
+            "turns": json.dumps(talk) if (talk := talk_of(answer)) else None,
             "segments": [
                 {"start": piece.start, "end": piece.end, "turn": piece.turn, "kind": piece.kind.value}
                 for piece in answer.pieces

@@ -6,7 +6,7 @@ template once, as ids; an environment's text is tokenised by itself, and special
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -33,11 +33,10 @@ _TURN_SEEDS = 2**32
 class Reply:
     """What an environment says to a turn."""
 
-    text: str = ""
-    images: list[Image.Image] = field(default_factory=list)
-    """Shown before the text."""
+    parts: tuple[str | Image.Image | Medium, ...] = ()
+    """Text and pictures in the order in which the model sees them."""
     done: bool = False
-    """The answer ends here; text and images are not added."""
+    """The answer ends here; the parts are not added."""
     info: dict[str, Any] = field(default_factory=dict)
     """Kept in the rollout's `extras["turns"]`, one entry a turn."""
 
@@ -47,14 +46,28 @@ class Environment(Protocol):
 
     def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply | None:
         """To the end of `rollout`, which holds all turns so far; `turn` counts from 0. None: nothing to say, the
-        answer is finished."""
+        answer is finished.
+
+        `rollout.extras["said"]` holds the text of each of the model's turns, the last one to be answered now;
+        `rollout.extras["turns"]` the info of each reply before.
+        """
         ...
 
 
-def load_environment(ref: str, folder: Path) -> Environment:
-    """The environment that 'file.py:name' makes, relative to a domain's folder: a class or function without
-    arguments. Raises UserError where what it makes has no `reply`."""
-    made = load_ref(ref, folder)()
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an environment may know of the run that it is part of."""
+
+    options: Mapping[str, Any]
+    """The recipe's `options`."""
+    codec: Codec
+    seed: int = 0
+
+
+def load_environment(ref: str, folder: Path, setting: Setting) -> Environment:
+    """The environment that 'file.py:name' makes of `setting`, relative to a domain's folder. Raises UserError where
+    what it makes has no `reply`."""
+    made = load_ref(ref, folder)(setting)
     if not callable(getattr(made, "reply", None)):
         raise UserError(f"environment {ref!r} makes a {type(made).__name__} without a method 'reply'")
     return cast(Environment, made)
@@ -106,15 +119,17 @@ def observation(
     """Ids of a reply with its markers, and its pictures. `ended`: the model wrote the end of turn itself."""
     ids = list(markers.opens[1:] if ended else markers.opens)
     media: list[Medium] = []
-    for image in reply.images:
+    for part in reply.parts:
+        if isinstance(part, str):
+            ids += codec.tokenizer.encode(part, add_special_tokens=False, split_special_tokens=True)
+            continue
         if markers.picture is None:
             raise UserError(f"sample {sample}: the environment replied with a picture, but the model reads text only")
-        medium = codec.patches(image.convert("RGB"))
+        medium = part if isinstance(part, Medium) else codec.patches(part.convert("RGB"))
         pad = codec.tokenizer.get_vocab()[IMAGE_PAD]
         ids += [*markers.picture[0], *[pad] * medium.num_tokens(codec.merge), *markers.picture[1]]
         media.append(medium)
-    text: list[int] = codec.tokenizer.encode(reply.text, add_special_tokens=False, split_special_tokens=True)
-    return [*ids, *text, *markers.closes], media
+    return [*ids, *markers.closes], media
 
 
 def play(
@@ -160,7 +175,7 @@ def play(
 
 
 def _nothing(request: Request) -> Rollout:
-    return Rollout(tuple(request.prompt.ids), (), (), "", Stop.CUT)
+    return Rollout(tuple(request.prompt.ids), (), (), "", Stop.CUT, extras={"said": [], "turns": []})
 
 
 @dataclass(slots=True)
@@ -170,7 +185,6 @@ class _Game:
     start: Request
     rollout: Rollout
     over: bool = False
-    told: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def request(self) -> Request:
@@ -185,6 +199,7 @@ class _Game:
             answer = replace(cut(answer, room, codec), stop=Stop.LENGTH)
         answer = replace(answer, segments=(Segment(0, len(answer.ids), SegmentKind.MODEL, 1 if turn else 0),))
         self.rollout = join(self.rollout, answer, codec)
+        self._remember("said", answer.text)
         if answer.stop is Stop.LENGTH:
             self._end(Stop.LENGTH)
 
@@ -199,7 +214,7 @@ class _Game:
             raise
         except Exception as error:
             raise RuntimeError(f"sample {name}: the environment failed in turn {turn} ({error!r})") from error
-        self.told.append(reply.info if reply is not None else {})
+        self._remember("turns", reply.info if reply is not None else {})
         if reply is None or reply.done or last:
             self._end(Stop.EOS if reply is None and ended else Stop.ENVIRONMENT)
             return
@@ -216,4 +231,8 @@ class _Game:
 
     def _end(self, stop: Stop, **more: Any) -> None:
         self.over = True
-        self.rollout = replace(self.rollout, stop=stop, extras={**self.rollout.extras, **more, "turns": self.told})
+        self.rollout = replace(self.rollout, stop=stop, extras={**self.rollout.extras, **more})
+
+    def _remember(self, key: str, value: Any) -> None:
+        extras = self.rollout.extras
+        self.rollout = replace(self.rollout, extras={**extras, key: [*extras[key], value]})

@@ -12,8 +12,8 @@ from mmreason.errors import UserError
 from mmreason.records import Sample
 from mmreason.run.files import file_sha256, write_jsonl
 
-Drawn = tuple[str, str, int]
-"""Text, stop reason, tokens."""
+Drawn = tuple[str, str, int, list[dict[str, Any]] | None]
+"""Text, stop reason, the model's tokens, turns."""
 
 
 def model_hash(model: Path | str) -> str:
@@ -71,7 +71,7 @@ class AnswerStore:
         rows = [json.loads(line) for line in lines]
         if not rows or rows[0].get("key") != self.key:
             return {}
-        return {row["id"]: [(text, stop, tokens) for text, stop, tokens in row["outputs"]] for row in rows[1:]}
+        return {row["id"]: [tuple(drawn) for drawn in row["outputs"]] for row in rows[1:]}
 
 
 def _row(pair: tuple[str, Sequence[Drawn]]) -> dict[str, Any]:

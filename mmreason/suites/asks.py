@@ -16,14 +16,16 @@ from mmreason.suites.contexts import content_hash
 
 
 class Said(str):
-    """An answer as text, with why it ended and how many tokens it has."""
+    """An answer as text, with why it ended, how many tokens it has, and its turns where it has several."""
 
     stop: str
     tokens: int
+    turns: list[dict[str, Any]] | None
+    """See `scoring.Output`."""
 
-    def __new__(cls, text: str, stop: str = "", tokens: int = 0) -> Said:
+    def __new__(cls, text: str, stop: str = "", tokens: int = 0, turns: list[dict[str, Any]] | None = None) -> Said:
         said = super().__new__(cls, text)
-        said.stop, said.tokens = stop, tokens
+        said.stop, said.tokens, said.turns = stop, tokens, turns
         return said
 
 

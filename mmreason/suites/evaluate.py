@@ -39,7 +39,9 @@ def trained_protocol(model: Path | str) -> str | None:
     return str(json.loads(path.read_text(encoding="utf-8"))["hash"]) if path.is_file() else None
 
 
-def _key(suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, model: Path | str) -> dict[str, Any]:
+def _key(
+    suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, domain: Domain, model: Path | str
+) -> dict[str, Any]:
     """What makes two evaluations the same one: saved answers and finished results are reused only under it."""
     settings = recipe.eval
     return {
@@ -55,6 +57,11 @@ def _key(suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, mode
         "engine": settings.engine,
         "dtype": recipe.model.dtype,
         "judge": None if settings.judge is None else settings.judge.model,
+        **(
+            {}
+            if domain.file.environment is None
+            else {"environment": domain.file.environment, "options": recipe.options}
+        ),
     }
 
 
@@ -128,14 +135,15 @@ def evaluate_suite(
     data = _read(suite, recipe, domain, folder, data_dir, path)
     check_judge(suite, data.samples, settings.judge)
     protocol = suite_protocol(suite, domain, settings.prompt)
-    key = _key(suite, data, protocol, recipe, model)
+    key = _key(suite, data, protocol, recipe, domain, model)
     if path.is_file() and read_results(path)["mmreason"]["key"] == key:
         say(f"eval {stage} {suite.name}: finished before, not run again")
         return read_results(path)
     trained = trained_protocol(model)
     if trained not in (None, protocol.hash):
         say(f"eval {stage} {suite.name}: protocol {protocol.hash} differs from the checkpoint's {trained}")
-    reward = load_reward(recipe.grpo.reward if recipe.grpo else RewardSettings(), domain, lenient=protocol.ladder)
+    settings_of_reward = recipe.grpo.reward if recipe.grpo else RewardSettings()
+    reward = load_reward(settings_of_reward, domain, recipe.options, lenient=protocol.ladder)
     task = SuiteTask(
         suite,
         data.samples,

@@ -20,6 +20,7 @@ from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
 from mmreason.models.codec import Codec, Encoded
 from mmreason.records import Answer, AnswerKind, Rollout, Sample, Source
+from mmreason.records.rollout import talk_of
 from mmreason.rollout.common_prefix import share
 from mmreason.rollout.engine import Engine, Request
 from mmreason.rollout.likelihood import continuation_logprobs
@@ -137,7 +138,7 @@ class MmreasonLM(LM):
         groups = self._extend(requests, chunk[0].sampling, len(chunk[0].places), seed)
         said = [[self._said(ask, rollout) for rollout in group] for ask, group in zip(chunk, groups, strict=True)]
         if self.store is not None:
-            drawn = [[(str(one), one.stop, one.tokens) for one in group] for group in said]
+            drawn = [[(str(one), one.stop, one.tokens, one.turns) for one in group] for group in said]
             self.store.add(dict(zip(names, drawn, strict=True)))
         return said
 
@@ -165,7 +166,7 @@ class MmreasonLM(LM):
         for mark in ask.stop:
             text = text.split(mark, 1)[0]
         back = ask.protocol.put_back if ask.protocol is not None else ""
-        return Said(back + text, rollout.stop.value, len(rollout.ids))
+        return Said(back + text, rollout.stop.value, rollout.num_model_tokens, talk_of(rollout) or None)
 
 
 def _anonymous(context: str) -> Sample:

@@ -23,6 +23,8 @@ class Output:
     text: str | None
     stop: str = ""
     tokens: int = 0
+    turns: list[dict[str, Any]] | None = None
+    """Of an answer of several turns: what was said in each, with what the environment noted of it."""
 
 
 def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
@@ -30,7 +32,8 @@ def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
         verdict = Verdict.no_read(Unread.PREDICTION, MISSING)
         return Terms(format=0.0, accuracy=0.0, reward=0.0, verdict=verdict, format_why=MISSING, think_empty=True)
     stop = Stop(output.stop) if output.stop else Stop.EOS
-    return reward(Rollout(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop), sample)
+    talk = {} if output.turns is None else {"said": [turn["said"] for turn in output.turns], "turns": output.turns}
+    return reward(Rollout(prompt_ids=(), ids=(), logprobs=(), text=output.text, stop=stop, extras=talk), sample)
 
 
 def _run(output: Output, terms: Terms, official: dict[str, float | None]) -> dict[str, Any]:
@@ -49,6 +52,7 @@ def _run(output: Output, terms: Terms, official: dict[str, float | None]) -> dic
         "think_empty": terms.think_empty,
         "reward": terms.reward,
         "official": official,
+        **({} if output.turns is None else {"turns": output.turns, "parts": terms.parts}),
     }
 
 

@@ -346,7 +346,7 @@ class Shows:
         self.width = width
 
     def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply:
-        return Reply("look", [Image.new("RGB", (self.width, 56), "green")])
+        return Reply((Image.new("RGB", (self.width, 56), "green"), "look"))
 
 
 def play(monkeypatch: pytest.MonkeyPatch, width: int, turns: int = 3) -> None:

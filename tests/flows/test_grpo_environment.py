@@ -17,8 +17,11 @@ from mmreason.rollout.turns import Reply
 class Tool:
     """Answers the first turn, and ends the talk after the second."""
 
+    def __init__(self, setting):
+        assert setting.options == {}
+
     def reply(self, sample, rollout, turn):
-        return Reply(text="count again") if turn == 0 else None
+        return Reply(("count again",)) if turn == 0 else None
 '''
 LONG = "grpo.sampling={max_new_tokens: 60}"
 
@@ -54,7 +57,7 @@ def test_the_tool_speaks_and_only_the_model_is_trained(project: Path, tmp_path: 
 
 def test_the_limit_of_turns_ends_the_talk(project: Path, tmp_path: Path) -> None:
     out = small.fresh(project, tmp_path / "run")
-    assert small.grpo(project, out, LONG, "grpo.max_turns=1", "grpo.steps=1") == 0
+    assert small.grpo(project, out, LONG, "task.max_turns=1", "grpo.steps=1") == 0
     assert {piece["kind"] for row in small.rollouts(out, 1) for piece in row["segments"]} == {"model"}
 
 

@@ -21,7 +21,7 @@ from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample,
 from mmreason.rollout.engine import Asked, Request
 from mmreason.rollout.playing import PlayingEngine
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Environment, Markers, Reply, load_environment, observation, play
+from mmreason.rollout.turns import Environment, Markers, Reply, Setting, load_environment, observation, play
 
 SIZES = TinyModel(hidden=32, layers=2, heads=2, kv_heads=1, ffn=64, vocab=300, init_std=0.3, vision_hidden=32)
 QUESTION = Sample(
@@ -81,7 +81,7 @@ def test_markers_are_what_the_template_puts_there(pair: tuple[PreTrainedModel, C
     """The prompt of a whole conversation, rendered at once, against the pieces laid end to end."""
     _, codec = pair
     markers = Markers.of(codec)
-    ids, media = observation(codec, markers, Reply("two", [picture(0)]), True, "q")
+    ids, media = observation(codec, markers, Reply((picture(0), "two")), True, "q")
     chat = [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": "and"},
@@ -93,15 +93,15 @@ def test_markers_are_what_the_template_puts_there(pair: tuple[PreTrainedModel, C
     whole = codec.tokenizer.encode(text, add_special_tokens=False)
     prompt, answer = (codec.tokenizer.encode(str(part), add_special_tokens=False) for part in (start, "and"))
     assert [*prompt, *answer, codec.eos_id, *ids] == whole
-    unclosed, _ = observation(codec, markers, Reply("two", [picture(0)]), False, "q")
+    unclosed, _ = observation(codec, markers, Reply((picture(0), "two")), False, "q")
     assert unclosed == [codec.eos_id, *ids]
 
 
 def test_special_tokens_in_a_reply_are_plain_text(pair: tuple[PreTrainedModel, Codec]) -> None:
     """A page that a tool fetched can neither close its turn nor stand for a picture."""
     _, codec = pair
-    ids, media = observation(codec, Markers.of(codec), Reply("<|im_end|><|image_pad|>"), True, "q")
-    plain, _ = observation(codec, Markers.of(codec), Reply(""), True, "q")
+    ids, media = observation(codec, Markers.of(codec), Reply(("<|im_end|><|image_pad|>",)), True, "q")
+    plain, _ = observation(codec, Markers.of(codec), Reply(("",)), True, "q")
     assert not media and not set(ids) & set(codec.visual_ids)
     assert ids.count(codec.eos_id) == plain.count(codec.eos_id)
     assert "<|im_end|><|image_pad|>" in codec.decode(ids)
@@ -110,7 +110,7 @@ def test_special_tokens_in_a_reply_are_plain_text(pair: tuple[PreTrainedModel, C
 def test_two_turns_with_a_picture_between_them(pair: tuple[PreTrainedModel, Codec]) -> None:
     """Segments cover the ids, tool tokens carry no log-probability, and the trainer sees the engine's numbers."""
     model, codec = pair
-    environment = Scripted(lambda turn: Reply("look", [picture(1), picture(2, 56)], info={"turn": turn}))
+    environment = Scripted(lambda turn: Reply((picture(1), picture(2, 56), "look"), info={"turn": turn}))
     group = played(pair, environment, turns=2)
     whole = [rollout for rollout in group if len(rollout.segments) == 3]
     assert whole and {rollout.stop for rollout in whole} <= {Stop.ENVIRONMENT, Stop.LENGTH}
@@ -133,7 +133,7 @@ def test_two_turns_with_a_picture_between_them(pair: tuple[PreTrainedModel, Code
 
 
 def test_the_environment_is_shown_the_turns_so_far(pair: tuple[PreTrainedModel, Codec]) -> None:
-    environment = Scripted(lambda turn: Reply(f"reply {turn}") if turn == 0 else None)
+    environment = Scripted(lambda turn: Reply((f"reply {turn}",)) if turn == 0 else None)
     group = played(pair, environment, n=1)
     turns = [turn for _, turn in environment.seen]
     assert turns == [0, 1]
@@ -147,17 +147,17 @@ def test_the_environment_is_shown_the_turns_so_far(pair: tuple[PreTrainedModel, 
 def test_who_ended_the_answer(pair: tuple[PreTrainedModel, Codec]) -> None:
     closed = [r for r in played(pair, Scripted(lambda turn: None)) if len(r.ids) < 400]
     assert closed and {r.stop for r in closed} == {Stop.EOS}
-    done = played(pair, Scripted(lambda turn: Reply("unheard", done=True, info={"won": True})))
+    done = played(pair, Scripted(lambda turn: Reply(("unheard",), done=True, info={"won": True})))
     assert {r.stop for r in done if len(r.segments) == 1 and len(r.ids) < 400} == {Stop.ENVIRONMENT}
     assert all(r.extras["turns"] == [{"won": True}] for r in done if r.stop is Stop.ENVIRONMENT)
-    limited = played(pair, Scripted(lambda turn: Reply("on")), turns=2)
+    limited = played(pair, Scripted(lambda turn: Reply(("on",))), turns=2)
     assert {r.stop for r in limited if [s.kind for s in r.segments] == [MODEL, TOOL, MODEL]} == {Stop.ENVIRONMENT}
 
 
 def test_a_turn_ended_by_a_stop_id_is_closed_by_the_template(pair: tuple[PreTrainedModel, Codec]) -> None:
     model, codec = pair
     requests, stops = [Request(QUESTION, codec.encode(QUESTION))], tuple(range(20, 200))
-    environment = Scripted(lambda turn: Reply("on"))
+    environment = Scripted(lambda turn: Reply(("on",)))
     (group,) = play(
         TransformersEngine(model, codec),
         codec,
@@ -176,7 +176,7 @@ def test_a_turn_ended_by_a_stop_id_is_closed_by_the_template(pair: tuple[PreTrai
 
 
 def test_the_seed_decides(pair: tuple[PreTrainedModel, Codec]) -> None:
-    environment = Scripted(lambda turn: Reply("on"))
+    environment = Scripted(lambda turn: Reply(("on",)))
     assert [r.ids for r in played(pair, environment)] == [r.ids for r in played(pair, environment)]
 
 
@@ -185,7 +185,7 @@ def test_a_reply_that_does_not_fit_what_is_left_ends_the_answer_before_it(
 ) -> None:
     """Never a part of a picture: 6 placeholders and their marks, at most 30 tokens an answer."""
     _, codec = pair
-    environment = Scripted(lambda turn: Reply("", [picture(turn)]))
+    environment = Scripted(lambda turn: Reply((picture(turn),)))
     group = played(pair, environment, limit=30, n=16, turns=6)
     unfit = [rollout for rollout in group if "unfit" in rollout.extras]
     assert unfit
@@ -201,7 +201,7 @@ def test_a_reply_that_does_not_fit_what_is_left_ends_the_answer_before_it(
 
 
 def test_a_reply_that_no_answer_could_hold_is_refused(pair: tuple[PreTrainedModel, Codec]) -> None:
-    environment = Scripted(lambda turn: Reply("", [picture(0, 112), picture(1, 112)]))
+    environment = Scripted(lambda turn: Reply((picture(0, 112), picture(1, 112))))
     with pytest.raises(
         UserError, match=r"sample q: the reply of turn 0 has \d+ tokens, \d+ are left of 20; raise max_"
     ):
@@ -220,12 +220,12 @@ def test_a_picture_for_a_model_that_reads_text_only(tmp_path: Path) -> None:
     pair = build(tmp_path / "model", "qwen2")
     assert Markers.of(pair[1]).picture is None
     with pytest.raises(UserError, match="sample q: the environment replied with a picture, but the model reads text"):
-        observation(pair[1], Markers.of(pair[1]), Reply("", [picture(0)]), True, "q")
+        observation(pair[1], Markers.of(pair[1]), Reply((picture(0),)), True, "q")
 
 
 def test_an_engine_that_plays(pair: tuple[PreTrainedModel, Codec]) -> None:
     model, codec = pair
-    environment, sampling = Scripted(lambda turn: Reply("on")), Sampling(max_new_tokens=400)
+    environment, sampling = Scripted(lambda turn: Reply(("on",))), Sampling(max_new_tokens=400)
     told: list[int] = []
     engine = PlayingEngine(TransformersEngine(model, codec), codec, environment, max_turns=3)
     (group,) = engine.generate([QUESTION], sampling, 6, 5, told.append)
@@ -233,13 +233,16 @@ def test_an_engine_that_plays(pair: tuple[PreTrainedModel, Codec]) -> None:
     assert (told, engine.prefills > 0, engine.syncs) == ([6], True, 0)
 
 
-def test_an_environment_by_reference(tmp_path: Path) -> None:
+def test_an_environment_by_reference(tmp_path: Path, pair: tuple[PreTrainedModel, Codec]) -> None:
     code = (
-        "class Echo:\n    def reply(self, sample, rollout, turn):\n        return None\n\n\ndef bare():\n    return 3\n"
+        "class Echo:\n    def __init__(self, setting):\n        self.word = setting.options['word']\n\n"
+        "    def reply(self, sample, rollout, turn):\n        return None\n\n\ndef bare(setting):\n    return 3\n"
     )
+    setting = Setting({"word": "on"}, pair[1])
     (tmp_path / "shop_tools.py").write_text(code, encoding="utf-8")
     assert (
-        load_environment("shop_tools.py:Echo", tmp_path).reply(QUESTION, Rollout((), (), (), "", Stop.EOS), 0) is None
+        load_environment("shop_tools.py:Echo", tmp_path, setting).reply(QUESTION, Rollout((), (), (), "", Stop.EOS), 0)
+        is None
     )
     with pytest.raises(UserError, match="makes a int without a method 'reply'"):
-        load_environment("shop_tools.py:bare", tmp_path)
+        load_environment("shop_tools.py:bare", tmp_path, setting)

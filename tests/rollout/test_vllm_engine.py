@@ -202,7 +202,7 @@ class Shows:
     """Replies with a picture."""
 
     def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply | None:
-        return Reply("and", [Image.new("RGB", (84, 56), (20, 90, 30 * turn))])
+        return Reply((Image.new("RGB", (84, 56), (20, 90, 30 * turn)), "and"))
 
 
 def test_turns_with_pictures_are_those_of_transformers(

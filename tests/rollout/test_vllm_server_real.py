@@ -84,7 +84,7 @@ class Shows:
     """Replies with a picture."""
 
     def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply | None:
-        return Reply("and", [Image.new("RGB", (84, 56), (20, 90, 30 * turn))])
+        return Reply((Image.new("RGB", (84, 56), (20, 90, 30 * turn)), "and"))
 
 
 def assert_same(ours: list[list[Rollout]], theirs: list[list[Rollout]]) -> None:

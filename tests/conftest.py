@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,14 @@ def mmreason(cwd: Path, *words: str, package: Path = ROOT, timeout: float = 300)
     command = [sys.executable, "-m", "mmreason.cli", *words]
     environment = {**os.environ, "PYTHONPATH": str(package)}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds, or leaves, decoded frames and pulled models in the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMREASON_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

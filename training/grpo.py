@@ -19,13 +19,14 @@ import torch
 
 from mmreason.config import Domain, Recipe
 from mmreason.config.recipe import GrpoSettings, Sampling
+from mmreason.data.passrate import pool_path
 from mmreason.errors import UserError
 from mmreason.models.base import base_model
-from mmreason.models.codec import Codec
 from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy
+from mmreason.models.run_codec import load_run_codec, media_counts
 from mmreason.objectives.batch import Batch
 from mmreason.objectives.compose import Composition, check_processes, compose
 from mmreason.objectives.credit import advantages, charge_divergence, loss_weights
@@ -59,7 +60,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     if grpo is None:
         raise UserError(f"the recipe of {recipe.system} has no 'grpo' section")
     composition = compose(grpo, domain.folder)
-    pool = folder.data / ("rl_passrate.parquet" if recipe.data.rl_source == "passrate" else "rl.parquet")
+    pool = pool_path(recipe, folder)
     samples = read_samples(pool)
     if not samples:
         raise UserError(f"{pool} holds no prompts: {folder.data / 'report.json'} says where the rows went")
@@ -67,7 +68,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     processes.connect()
     first = folder.final("sft")
     cold = first if first.is_dir() else processes.main_first(lambda: base_model(recipe, folder, samples))
-    codec = Codec.load(cold, folder.media_root)
+    codec = load_run_codec(cold, folder.media_root)
     model = prepare_for_training(load_model(cold, recipe.model.dtype), recipe.model, recipe.seeds.weights).train()
     policy = Policy(model, codec, grpo.path)
     reference = make_reference(grpo, policy, cold, codec, recipe.model.dtype)
@@ -137,7 +138,8 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
                 "weight_syncs": engine.syncs - counted[1],
             }
             warnings = alarms.check(step, values)
-            metrics.log(step, values | ({"alarms": "; ".join(warnings)} if warnings else {}), watch.laps)
+            told = {"alarms": "; ".join(warnings)} if warnings else {}
+            metrics.log(step, {**values, **media_counts(codec), **told}, watch.laps)
             for tracker in trackers:
                 tracker.log(step, values)
             if step % grpo.save_every == 0 or step == grpo.steps:

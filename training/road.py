@@ -73,11 +73,15 @@ def sft(road: Road) -> None:
 
 
 def pool(road: Road) -> None:
-    """RL prompts that the cold start solves sometimes, not never and not always."""
+    """RL prompts chosen by several answers of the start model to each."""
+    from mmreason.models.load import load_model
+    from mmreason.models.run_codec import load_run_codec
     from mmreason.rollout.transformers_engine import TransformersEngine
 
-    engine = TransformersEngine.load(road.folder.final("sft"), road.recipe.model.dtype, road.folder.media_root)
-    flow("data_pipelines/rl.py").main(road.recipe, road.domain, road.folder, engine)
+    start = base(road) if road.recipe.sft is None else road.folder.final("sft")
+    codec = load_run_codec(start, road.folder.media_root)
+    engine = TransformersEngine(load_model(start, road.recipe.model.dtype).eval(), codec)
+    flow("data_pipelines/rl.py").main(road.recipe, road.domain, road.folder, engine, start)
 
 
 def grpo(road: Road) -> None:
@@ -135,7 +139,7 @@ def stages_of(recipe: Recipe, suites: Sequence[str]) -> list[str]:
         absent |= {"sft", "eval_sft"}
     if recipe.grpo is None:
         absent |= {"pool", "grpo", "eval_grpo"}
-    if recipe.data.rl_source != "passrate":
+    if recipe.data.rl_source not in ("passrate", "variance"):
         absent.add("pool")
     return [name for name in STAGES if name not in absent]
 

@@ -15,12 +15,12 @@ from mmreason.curriculum.sampler import take
 from mmreason.errors import UserError
 from mmreason.groups.head import entropy
 from mmreason.models.base import base_model
-from mmreason.models.codec import Codec
 from mmreason.models.distributed import check_towers, make_learner
 from mmreason.models.encode import Example, encode_all
 from mmreason.models.load import load_model, prepare_for_training
 from mmreason.models.policy import Policy
 from mmreason.models.rows import example_rows
+from mmreason.models.run_codec import load_run_codec, media_counts
 from mmreason.models.targets import with_target
 from mmreason.protocol import Protocol
 from mmreason.records.io import read_samples
@@ -50,7 +50,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
 
     processes.connect()
     base = processes.main_first(lambda: base_model(recipe, folder, samples))
-    codec = Codec.load(base, folder.media_root)
+    codec = load_run_codec(base, folder.media_root)
     model = prepare_for_training(load_model(base, recipe.model.dtype), recipe.model, recipe.seeds.weights).train()
     examples = encode_all(
         [with_target(sample, sft) for sample in samples],
@@ -85,7 +85,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
             update = learner.step(step)
             loss_sum, entropy_sum = processes.total(loss_sum), processes.total(entropy_sum)
             values = {"loss": loss_sum, "entropy": entropy_sum, "response_tokens": tokens, **update}
-            metrics.log(step, values, {"step": time.monotonic() - began})
+            metrics.log(step, values | media_counts(codec), {"step": time.monotonic() - began})
             if step % sft.save_every == 0 or step == steps:
                 learner.save(step, step)
             tick(note=f"loss {loss_sum:.3f}")

@@ -11,10 +11,11 @@ import numpy as np
 
 from mmreason.errors import UserError, require
 from mmreason.media import guard
+from mmreason.media.choosing import Chosen, choose
 from mmreason.media.clip import ClipInfo, Reader, T
 from mmreason.media.files import unchanged
 from mmreason.media.folder import FrameFolder
-from mmreason.media.frame_rules import DEFAULT, Chosen, FrameRule, choose
+from mmreason.media.frame_rules import DEFAULT, FrameRule
 from mmreason.media.store import MediaStore, entry_key
 from mmreason.records import MediaRef
 
@@ -32,11 +33,10 @@ class Clip:
 
     def frames(self, take: Callable[[np.ndarray], T]) -> list[T]:
         """`take` of each chosen frame, uint8 RGB [height, width, 3], in order; a repeated frame is decoded once."""
-        return self.read(range(len(self.chosen.indices)), take)
+        return self.read(self.chosen.indices, take)
 
-    def read(self, positions: Sequence[int], take: Callable[[np.ndarray], T]) -> list[T]:
-        """As `frames`, of the chosen frames at these positions alone."""
-        indices = [self.chosen.indices[position] for position in positions]
+    def read(self, indices: Sequence[int], take: Callable[[np.ndarray], T]) -> list[T]:
+        """As `frames`, of any frames of the clip. Raises UserError for an index outside it."""
         return self.reader.read_frames(self.path, indices, take)
 
     def step_seconds(self, step: int = 2) -> tuple[float, ...]:
@@ -58,7 +58,8 @@ def open_clip(root: Path, ref: MediaRef, store: MediaStore | None = None) -> Cli
     reader = FrameFolder(ref.fps) if path.is_dir() else _file_reader()
     info = reader.probe(path) if store is None else _kept_info(store, reader, path, ref)
     try:
-        chosen = choose(FrameRule.parse(ref.frame_rule or DEFAULT), info, ref.start, ref.end)
+        rule = FrameRule.parse(ref.frame_rule or DEFAULT)
+        chosen = choose(rule, info, ref.start, ref.end, once=bool(ref.caption))
     except UserError as error:
         raise UserError(f"clip {ref.path!r}: {error}") from None
     if chosen.note:

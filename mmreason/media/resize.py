@@ -11,7 +11,7 @@ import torch
 
 from mmreason.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Raised when frames come out of `resize_frames` with other pixels: kept ones of before are then not used."""
 MAX_RATIO = 200
 MIN_FRAME_TOKENS = 128
@@ -69,16 +69,15 @@ def frame_bounds(
 
 
 def resize_frames(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bicubic with antialiasing, [..., 3, H, W] -> float32 [..., 3, height, width], as torchvision does on tensors.
+    """Bicubic with antialiasing, uint8 [..., 3, H, W] -> uint8 [..., 3, height, width].
 
-    Whole numbers stay whole and within 0..255, so that uint8 frames give what qwen-vl-utils hands to a processor.
+    On bytes, as transformers' video processors and Pillow do it: first along rows, then along columns, each rounded.
+    qwen-vl-utils resizes in floats and rounds once, see docs/media.md.
     """
     if frames.shape[-2:] == (height, width):
-        return frames.float()
-    flat = frames.reshape(-1, *frames.shape[-3:]).float()
+        return frames
+    flat = frames.reshape(-1, *frames.shape[-3:])
     made = torch.nn.functional.interpolate(flat, size=(height, width), mode="bicubic", antialias=True)
-    if not frames.is_floating_point():
-        made = made.clamp(0, 255).round()
     return made.reshape(*frames.shape[:-2], height, width)
 
 

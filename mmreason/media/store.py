@@ -77,12 +77,6 @@ class MediaStore:
         self.limit = limit
         self.counts = Counts()
         self._guard = threading.Lock()
-        try:
-            for name in ("entries", "locks"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            why = error.strerror
-            raise UserError(f"cannot make {self.folder}: {why}; set MMREASON_CACHE to a folder of yours") from None
 
     def all_of(
         self, group: str, keys: Sequence[str], make: Callable[[list[int]], Sequence[np.ndarray]]
@@ -91,6 +85,7 @@ class MediaStore:
 
         One process at a time makes values of a `group`, and looks again before it does, so that each is made once.
         """
+        self._make_folder()
         first: dict[str, int] = {}
         for position, key in enumerate(keys):
             first.setdefault(key, position)
@@ -128,6 +123,7 @@ class MediaStore:
 
     def put(self, key: str, value: np.ndarray) -> None:
         """Keep a value. One above the limit is not kept."""
+        self._make_folder()
         data, path = _packed(value), self._path(key)
         if len(data) > self.limit:
             _LOG.warning("%d bytes are above the limit of %s, %d; not kept", len(data), self.folder, self.limit)
@@ -141,6 +137,15 @@ class MediaStore:
             # Counted before it is written: a process that dies in between makes the count too high, never too low.
             _write_number(usage, held + len(data))
             self._write(path, data)
+
+    def _make_folder(self) -> None:
+        """Late, so that runs without clips leave no folder behind."""
+        try:
+            for name in ("entries", "locks"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror
+            raise UserError(f"cannot make {self.folder}: {why}; set MMREASON_CACHE to a folder of yours") from None
 
     def _write(self, path: Path, data: bytes) -> None:
         beside = path.with_name(f".{path.name}.part")  # one writer at a time holds the lock

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmreason.config import Domain, MediaRule
 from mmreason.errors import UserError
 from mmreason.records import MediaRef, Message, Part, Role, Sample
+from mmreason.rewards.grounded import asks_window
 
 if TYPE_CHECKING:
     from mmreason.suites.suite import AskedAs
@@ -53,13 +54,13 @@ class Protocol:
         }
         for key, text in texts.items():
             _check(text, str(domain.folder / domain.file.prompts[key]))
-        return cls(domain.file.system_prompt, texts, media=domain.file.media.model_dump())
+        return cls(domain.file.system_prompt, texts, media=_rule_of(domain.file.media))
 
     def having(self, templates: dict[str, str], media: MediaRule | None) -> Protocol:
         """This protocol with some templates and the way of looking at media replaced."""
         for key, text in templates.items():
             _check(text, f"prompt {key!r} of the suite")
-        rule = self.media if media is None else media.model_dump()
+        rule = self.media if media is None else _rule_of(media)
         return replace(self, templates={**self.templates, **templates}, media=rule)
 
     def as_asked(self, asked: AskedAs) -> Protocol:
@@ -92,7 +93,8 @@ class Protocol:
         """The most specific template for the sample's answer kind and language."""
         kind, lang = sample.answer.kind.value, sample.answer.lang
         multi = [f"{kind}-multi.{lang}"] if sample.answer.multi else []
-        for key in (*multi, f"{kind}.{lang}", lang, kind, "default"):
+        timed = [f"{kind}-timed.{lang}"] if asks_window(sample) else []
+        for key in (*timed, *multi, f"{kind}.{lang}", lang, kind, "default"):
             if key in self.templates:
                 return self.templates[key]
         raise UserError(f"sample {sample.id}: no prompt for {kind}.{lang}; declare one of it, {lang!r} or 'default'")
@@ -126,6 +128,11 @@ class Protocol:
         if ref.kind != "video":
             bounds = {key: value for key, value in bounds.items() if key in ("min_pixels", "max_pixels")}
         return replace(ref, **bounds)
+
+
+def _rule_of(media: MediaRule) -> dict[str, Any]:
+    """The rule's fields. An empty caption is left out: released protocols without one keep their hash."""
+    return {key: value for key, value in media.model_dump().items() if value or key != "caption"}
 
 
 def _check(text: str, where: str) -> None:

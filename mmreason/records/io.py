@@ -18,7 +18,7 @@ _TEXT, _INT = pa.string(), pa.int64()
 _PART = pa.struct([("type", _TEXT), ("text", _TEXT), ("media", _INT)])
 _MEDIA = pa.struct(
     [
-        *((name, _TEXT) for name in ("sha256", "kind", "path", "frame_rule")),
+        *((name, _TEXT) for name in ("sha256", "kind", "path", "frame_rule", "caption")),
         *((name, _INT) for name in ("tokens", "min_pixels", "max_pixels", "total_pixels")),
         *((name, pa.float64()) for name in ("start", "end", "fps")),
     ]

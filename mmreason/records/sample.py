@@ -91,7 +91,8 @@ class MediaRef:
     path: str
     """Relative to the data root; a folder for a clip that comes as single frames."""
     tokens: int
-    """Expected placeholder tokens under `min_pixels`/`max_pixels`; 0 until a processor is chosen."""
+    """Expected placeholder tokens under `min_pixels`/`max_pixels`, of all frames together; 0 until a processor is
+    chosen."""
     min_pixels: int = 0
     """Bounds of one picture or frame; 0: the processor's own."""
     max_pixels: int = 0
@@ -104,6 +105,9 @@ class MediaRef:
     """Frames a second of a folder of frames; 0 for files, which carry their own times."""
     total_pixels: int = 0
     """Bound over all frames of a clip together; 0: none."""
+    caption: str = ""
+    """Text before each frame of a clip whose frames stand one by one as pictures, with the holes {number} (from 1) and
+    {seconds}; empty: the clip is one video. See `media.captions`."""
 
 
 @dataclass(frozen=True, slots=True)

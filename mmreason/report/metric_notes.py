@@ -33,6 +33,9 @@ METRIC_NOTES = {
     "mismatch/gap_mean": "mean gap between engine and trainer log-probabilities",
     "logprob_gap_max": "largest gap between engine and trainer log-probabilities",
     "mismatch/ess": "effective sample size under the gap, as a share",
+    "media/decodes": "picture and clip files decoded since the process began; 0 after a restart with clips alone",
+    "media/decoded_frames": "frames of clips decoded since the process began; each clip, frame and size once",
+    "media/hits": "frame times and frames that came from the store on disk since the process began",
     "unique_token_share": "tokens computed in the update over those of rows computed alone",
 }
 

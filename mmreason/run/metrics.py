@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Metrics:
         write_jsonl(path, rows)
         self._handle = path.open("a", encoding="utf-8")
 
-    def log(self, step: int, values: dict[str, float | int | str], seconds: dict[str, float]) -> None:
+    def log(self, step: int, values: Mapping[str, float | int | str], seconds: Mapping[str, float]) -> None:
         """One row. Raises ValueError on NaN or infinity: a broken number must stop the run, not hide in a log."""
         for key, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):

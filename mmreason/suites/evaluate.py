@@ -155,6 +155,7 @@ def evaluate_suite(
         partial(judged, endpoint=settings.judge, cache=folder.eval),
     )
     store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
+    before = engine.codec.media_counts()
     lm = _model_class(engine, recipe, store, suite, stage)
     ran = evaluate(lm, {"tasks": {suite.name: task}, "groups": {}}, bootstrap_iters=0, log_samples=False)
     provenance = {
@@ -166,6 +167,7 @@ def evaluate_suite(
         "available": data.available,
         "dropped": data.dropped,
         "prompts": dict(lm.counts),
+        "media": {name: now - before[name] for name, now in engine.codec.media_counts().items()},
     }
     results = results_json(task.suite, task.summary, task.records, _config(recipe, model), provenance)
     results = {**ran, **results}

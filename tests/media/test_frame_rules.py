@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mmreason.errors import UserError
+from mmreason.media.choosing import Chosen, choose
 from mmreason.media.clip import ClipInfo
-from mmreason.media.frame_rules import Chosen, FrameRule, Kind, choose
+from mmreason.media.frame_rules import FrameRule, Kind
 
 
 def info(frames: int, fps: float, first: int = 0) -> ClipInfo:
@@ -103,6 +104,56 @@ def test_floor_goes_by_the_annotated_duration() -> None:
     assert "longer than the clip" in longer.note
 
 
+@pytest.mark.parametrize(
+    ("clip", "count", "start", "end", "indices"),
+    [
+        (info(100, 25), 4, None, None, [12, 37, 62, 87]),  # 0.5, 1.5, 2.5 and 3.5 s: twice 12.5, equally near to two
+        (info(80, 25), 4, None, None, [10, 30, 50, 70]),
+        (info(20, 4), 5, None, None, [2, 6, 10, 14, 18]),
+        (info(7, 30), 7, None, None, [0, 1, 2, 3, 4, 5, 6]),  # as many as there are: each once
+        (info(7, 29.97), 32, None, None, [0, 1, 2, 3, 4, 5, 6]),
+        (info(1, 30), 32, None, None, [0]),
+        (info(100, 25), 2, 1.0, 3.0, [37, 62]),  # 1.5 and 2.5 s
+        (info(100, 25), 8, 3.9, 9.0, [98, 99]),
+    ],
+)
+def test_centres(clip: ClipInfo, count: int, start: float | None, end: float | None, indices: list[int]) -> None:
+    assert list(choose(FrameRule.parse(f"centres:{count}"), clip, start, end, once=True).indices) == indices
+
+
+def test_centres_of_many_lengths_and_rates_ascend_and_are_as_many_as_asked() -> None:
+    for fps in (1.0, 7.3, 23.976, 29.97, 60.0):
+        for frames in (*range(1, 70), 333, 10_007):
+            indices = np.array(choose(FrameRule.parse("centres:32"), info(frames, fps), once=True).indices)
+            assert len(indices) == min(32, frames) and (np.diff(indices) > 0).all()
+            if frames > 32:  # never the very ends, within half a frame of the middles
+                assert np.abs(indices - (np.arange(32) + 0.5) * frames / 32).max() <= 0.5 + 1e-4
+
+
+def test_centres_of_a_varying_rate_go_by_time() -> None:
+    """Middles of four parts of 10 s: 1.25, 3.75, 6.25 and 8.75."""
+    times = np.array([0.0, 0.1, 0.2, 3.0, 3.1, 6.0, 6.5, 9.9])
+    assert chosen("centres:4", ClipInfo(8, 0.8, 10.0, times, 64, 48)).indices == (2, 4, 5, 7)
+    bunched = np.array([0.0, 5.0, 5.1, 5.2])
+    assert chosen("centres:4", ClipInfo(4, 0.4, 10.0, bunched, 64, 48)).indices == (0, 1, 3)  # 6.25 and 8.75 share one
+
+
+def test_named_frames_are_taken_as_they_are() -> None:
+    assert chosen("at:3+7+99", info(100, 25)).indices == (3, 7, 99)
+    assert chosen("at:3+7+11", info(100, 25)).sample_fps == pytest.approx(25 / 4)
+    assert chosen("at:7", info(100, 25)).indices == (7, 7)
+    assert choose(FrameRule.parse("at:7"), info(100, 25), once=True).indices == (7,)
+    with pytest.raises(UserError, match=r"'at:3\+100' names frame 100, there are 0 to 99"):
+        chosen("at:3+100", info(100, 25))
+    with pytest.raises(UserError, match=r"names frame 3, there are 25 to 50"):
+        chosen("at:3+30", info(100, 25), 1.0, 2.0)
+
+
+def test_once_drops_what_a_rule_repeats() -> None:
+    rule = FrameRule.parse("segments:16")
+    assert choose(rule, info(10, 30), once=True).indices == tuple(range(9))
+
+
 def test_windows_of_a_varying_rate_go_by_time() -> None:
     times = np.array([0.0, 0.1, 0.2, 3.0, 3.1, 6.0, 6.5, 9.9])
     clip = ClipInfo(8, 0.8, 10.0, times, 64, 48)
@@ -126,7 +177,18 @@ def test_windows_without_a_frame_are_told(start: float, end: float | None, messa
 
 
 @pytest.mark.parametrize(
-    "text", ["fps:2", "fps:0.5,max=32", "fps:2,min=8,max=64", "uniform:32", "segments:16", "floor:32", "all"]
+    "text",
+    [
+        "fps:2",
+        "fps:0.5,max=32",
+        "fps:2,min=8,max=64",
+        "uniform:32",
+        "segments:16",
+        "floor:32",
+        "all",
+        "centres:32",
+        "at:0+3+17",
+    ],
 )
 def test_a_rule_is_written_as_it_was_read(text: str) -> None:
     assert str(FrameRule.parse(text)) == text
@@ -151,6 +213,12 @@ def test_defaults_are_not_written() -> None:
         ("uniform:32,max=3", "takes none"),
         ("fps:2,min=64,max=32", "between 64 and 32"),
         ("fps:2;max=3", "is unknown"),
+        ("at", "needs frame numbers"),
+        ("at:3+", "needs frame numbers"),
+        ("at:2.5", "needs frame numbers"),
+        ("at:7+3", "out of order or twice"),
+        ("at:3+3", "out of order or twice"),
+        ("centres:1+2", "needs a number"),
     ],
 )
 def test_a_wrong_rule_is_one_line(text: str, message: str) -> None:

@@ -144,7 +144,7 @@ def test_what_a_dead_writer_left_is_cleared(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot make .*file.*; set MMREASON_CACHE"):
-        MediaStore(tmp_path / "file")
+        fill(MediaStore(tmp_path / "file"), keys_of(1))
     monkeypatch.setenv("MMREASON_CACHE", str(tmp_path / "own"))
     assert default_folder() == tmp_path / "own" / "media" == MediaStore().folder
 
@@ -152,6 +152,7 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     store = MediaStore()
+    assert not (tmp_path / "own").exists()  # runs without clips leave no folder
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match=r"no space left for .*own.media: free some disk or set MMREASON_CACHE"):
         fill(store, keys_of(1))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mmreason.errors import UserError
-from mmreason.media.frame_rules import FrameRule, choose
+from mmreason.media.choosing import choose
+from mmreason.media.frame_rules import FrameRule
 
 av = pytest.importorskip("av", reason="clips are read with PyAV")
 

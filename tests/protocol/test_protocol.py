@@ -159,6 +159,17 @@ def test_media_take_the_rule_that_they_do_not_state() -> None:
     first, second = protocol(default="{question}").having({}, rule).apply(one).media
     assert (first.frame_rule, first.max_pixels, first.total_pixels) == ("uniform:8", 50, 900)
     assert (second.frame_rule, second.max_pixels, second.total_pixels) == ("", 100, 0)
+    captioned = rule.model_copy(update={"caption": "{number} "})
+    first, second = protocol(default="{question}").having({}, captioned).apply(one).media
+    assert (first.caption, second.caption) == ("{number} ", "")
+
+
+def test_a_rule_without_caption_has_the_hash_it_had_before_captions() -> None:
+    rule = MediaRule(max_pixels=100)
+    made = protocol(default="{question}").having({}, rule)
+    assert made.media == {"frame_rule": "", "min_pixels": 0, "max_pixels": 100, "total_pixels": 0}
+    captioned = protocol(default="{question}").having({}, rule.model_copy(update={"caption": "{number} "}))
+    assert captioned.hash != made.hash
 
 
 def test_of_a_domain_folder(own_domain: Path) -> None:

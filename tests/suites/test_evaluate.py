@@ -33,6 +33,9 @@ class TextCodec:
     def encode(self, sample: Sample) -> Encoded:
         return Encoded([ord(letter) for letter in sample.question])
 
+    def media_counts(self) -> dict[str, int]:
+        return {}
+
 
 class TableEngine:
     """Answers half of the questions right, and can be stopped after some chunks."""

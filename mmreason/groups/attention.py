@@ -17,21 +17,31 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from mmreason.groups.tower_attention import use_piece_attention
 from mmreason.groups.tree import Node
 from mmreason.models.families import plain
 
-if TYPE_CHECKING:
-    from mmreason.rollout.shared_cache import SharedCache
-
 NAME = "mmreason_tree"
 Way = Literal["split", "flex", "dense"]
+Partial = tuple[torch.Tensor, torch.Tensor]
+"""Attention over some of the keys [B, H, L, E], and the log-sum-exp of its scores [B, H, L]."""
+
+
+class Cached(Protocol):
+    """Keys and values that are there already, to which each forward adds."""
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Attention [N, H, L, E] of new tokens over what they follow and themselves."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -110,13 +120,44 @@ def attention_with_lse(
     value: torch.Tensor,
     scale: float,
     mask: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention without a causal mask and the log-sum-exp of its scores, [B, H, L, E] and [B, H, L]; CPU, no gradient.
+    *,
+    causal: bool = False,
+) -> Partial:
+    """Attention and the log-sum-exp of its scores, [B, H, L, E] and [B, H, L]; no gradient.
 
-    `mask` is added to the scores.
+    `mask` [B or 1, 1, L, M] is added to the scores; `causal` hides key j from query i < j.
     """
-    out, lse = _forward(query, key, value, attn_mask=mask, scale=scale)
+    if query.device.type != "cpu":
+        return _written_out(query, key, value, scale, mask, causal)
+    out, lse = _forward(query, key, value, attn_mask=mask, is_causal=causal, scale=scale)
     return out, lse
+
+
+def _written_out(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, mask: torch.Tensor | None, causal: bool
+) -> Partial:
+    """The same with the scores written out, for devices without a kernel that hands the log-sum-exp on.
+
+    The query heads of one key head stand side by side as its queries, so that no key is copied.
+    """
+    (b, h, n, e), k = query.shape, key.shape[1]
+    wide = torch.promote_types(query.dtype, torch.float32)
+    lead = query.reshape(b, k, -1, e)  # [B, K, H/K * L, E]
+    scores = (lead @ key.transpose(2, 3)).to(wide).mul_(scale).view(b, k, h // k, n, -1)
+    if mask is not None:
+        scores += mask.unsqueeze(1)
+    if causal:
+        scores.masked_fill_(torch.ones(n, key.shape[2], dtype=torch.bool, device=key.device).triu(1), -torch.inf)
+    lse = scores.logsumexp(-1)
+    weights = (scores - lse.unsqueeze(-1)).exp().to(query.dtype).view(b, k, -1, key.shape[2])
+    return (weights @ value).view(b, h, n, e), lse.view(b, h, n)
+
+
+def merged(one: Partial, other: Partial) -> Partial:
+    """Attention over the keys of both, from what each has of its own."""
+    both = torch.logaddexp(one[1], other[1])
+    parts = [out * (lse - both).exp().unsqueeze(-1) for out, lse in (one, other)]
+    return parts[0] + parts[1], both
 
 
 class _SplitAttention(torch.autograd.Function):
@@ -173,7 +214,7 @@ def _attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     tree: Layout | None = None,
-    shared: SharedCache | None = None,
+    shared: Cached | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """What transformers calls: attention in a tree or on a shared cache where one is passed along, else plain SDPA."""
@@ -194,5 +235,6 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def use_tree_attention(model: PreTrainedModel) -> None:
-    """Let the decoder take token trees. Every other forward goes through SDPA as before."""
+    """Let the decoder take token trees, and the tower many pictures at once; else both go through SDPA as before."""
     plain(model).config.get_text_config()._attn_implementation = NAME
+    use_piece_attention(model)

@@ -103,7 +103,7 @@ def make_teacher(recipe: Recipe, domain: Domain, cache: Path, *, embedded: bool)
 
 def teach(sample: Sample, teacher: Teacher) -> Lesson:
     """Ask until a chain is accepted, at most `teacher.attempts` times."""
-    own_chain = teacher.name == "material" or "chain" in sample.evidence  # the compliance workflow wrote it
+    own_chain = teacher.name == "material" or bool({"chain", "trace"} & set(sample.evidence))  # a data step wrote it
     ask = write_chain if own_chain else teacher.ask
     name = (material_of(sample) or "none") if own_chain else teacher.name
     first: str | None = None

@@ -13,7 +13,7 @@ from mmreason.rewards.grade import grade
 from mmreason.rewards.program import ProgramError, execute, parse_program
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "exp": "^", "greater": ">"}
-_FIELDS = {"chain": "workflow", "program": "gold_program", "explanation": "explanation", "derivation": "derivation"}
+_FIELDS = {"trace": "played", "chain": "workflow", "program": "gold_program", "explanation": "explanation", "derivation": "derivation"}
 
 
 def material_of(sample: Sample) -> str:
@@ -87,6 +87,8 @@ def _from_explanation(sample: Sample) -> str:
 def write_chain(sample: Sample, attempt: int) -> str | None:
     """Response written from the sample's own evidence; None where it has none, or where its program fails."""
     name = material_of(sample)
+    if name == "played":
+        return str(sample.evidence["trace"])
     if name == "workflow":
         return compose(str(sample.evidence["chain"]), boxed_gold(sample))
     if name == "explanation":

@@ -26,6 +26,9 @@ ai_search_planner 106, rl_plus 107, critique_grpo 108
 """Published changes to GRPO that the survey of RLVR methods (the zoo) restates, with their numbers there; one paper
 holds two. The one list of names: what has no file is absent."""
 
+BESIDE = frozenset({"reward_spread"})
+"""Methods that come along and are not in that survey."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -276,6 +276,10 @@ class Method:
         """Numbers of the groups to keep."""
         raise NotImplementedError
 
+    def attempts(self) -> int:
+        """Draws of prompts, at most, to fill a step with the groups that `select` keeps; 1 takes what is left."""
+        return 1
+
     # Advantage
 
     def predict(self, batch: Batch, ctx: Context) -> dict[str, torch.Tensor]:

@@ -58,10 +58,12 @@ def collect(
 ) -> Collected:
     """Draw, sample, score, filter; draw again while too few groups are left and attempts remain.
 
-    With dynamic sampling a step that stays short after the last attempt trains on fewer groups, and a surplus is
-    dropped. Every process draws the same number of prompts. Raises UserError when no group at all is left.
+    The attempts are those of dynamic sampling or of a method that filters, whichever has more. With several a step that
+    stays short after the last one trains on fewer groups, and a surplus is dropped. Every process draws the same number
+    of prompts. Raises UserError when no group at all is left.
     """
     want = grpo.prompts // processes.size()
+    most = max(grpo.dynamic_sampling, *(method.attempts() for method in composition.all("select", ctx.step)), 1)
     groups: list[Group] = []
     replayed = [group for method in composition.all("draw", ctx.step) for group in method.draw(ctx)]
     batch: Batch | None = None
@@ -69,7 +71,7 @@ def collect(
     kept: list[int] = []
     attempts = 0
     fresh: list[int] = []  # kept groups of this step; replayed ones come on top
-    while attempts == 0 or (attempts < grpo.dynamic_sampling and processes.smallest(len(fresh)) < want):
+    while attempts == 0 or (attempts < most and processes.smallest(len(fresh)) < want):
         examples, drawn = draw_prompts(pool, drawn, seed, grpo.prompts, composition, ctx)
         first = attempts * grpo.prompts + processes.rank()
         numbers = range(first, first + grpo.prompts, processes.size())
@@ -85,7 +87,7 @@ def collect(
     assert batch is not None
     if processes.largest(len(kept)) == 0:
         raise nothing_left(batch, attempts, grpo, composition, ctx)
-    if grpo.dynamic_sampling:
+    if most > 1:
         kept = [number for number in kept if number not in fresh[want:]]
     return Collected(batch, terms, kept, drawn, attempts)
 
@@ -96,8 +98,8 @@ def nothing_left(batch: Batch, attempts: int, grpo: GrpoSettings, composition: C
     rule = " and ".join([*filters, *(["dynamic sampling"] if grpo.dynamic_sampling else [])])
     return UserError(
         f"step {ctx.step}: {rule} left none of {len(batch.numbers())} groups after {attempts} attempts, the first of "
-        f"sample {batch.samples[0].id} (right answers: {batch.correct.mean():.0%}); raise grpo.dynamic_sampling, or "
-        f"give easier or harder prompts"
+        f"sample {batch.samples[0].id} (right answers: {batch.correct.mean():.0%}); allow more attempts, or give "
+        "easier or harder prompts"
     )
 
 

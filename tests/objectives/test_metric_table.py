@@ -90,6 +90,7 @@ def test_every_number_of_a_step_is_explained() -> None:
 LOOP = (
     *("loss", "grad_norm", "lr", "response_tokens", "prefills", "weight_syncs", "attempts", "alarms", "time.update"),
     *("prompt_forwards_per_group", "vision_passes_per_group", "unique_token_share", "method/dars/rescued"),
+    *(f"media/{name}" for name in ("decodes", "decoded_frames", "hits", "misses", "evictions", "damaged")),
 )
 
 

@@ -1,0 +1,116 @@
+"""What somebody who looks at some frames of a scene can say about its question, and no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mmreason.project import load_module
+from mmreason.records import Sample
+
+scenes = load_module(Path(__file__).parent.parent / "scenes.py")
+
+NOTHING = "no shape ."
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the frames show of what was asked."""
+
+    words: str
+    """Few words from a small vocabulary; frames by their number among those shown, from 1."""
+    answer: str | None
+    """What follows for the question; None where the frames do not show it."""
+
+
+def asked_for(sample: Sample) -> str:
+    """What to look for, as a thought."""
+    return f"find {' and '.join(_colours(sample))} ."
+
+
+def look(sample: Sample, frames: Sequence[int]) -> Sight:
+    """What these frames of the clip, in this order, show. Families without a rule here show nothing."""
+    seen = [scenes.describe(sample, frame) for frame in frames]
+    return _RULES.get(sample.metadata["family"], _none)(sample, frames, seen)
+
+
+def cue_at(sample: Sample, frames: Sequence[int]) -> list[int]:
+    """Places of the frames that show a border which the question names."""
+    colours = _colours(sample)
+    return [place for place, frame in enumerate(frames) if scenes.describe(sample, frame).colour in colours]
+
+
+def dense(sample: Sample, frames: Sequence[int]) -> bool:
+    """Whether no flash can hide between these frames while the border asked about is seen."""
+    cue = next(event for event in sample.metadata["events"] if event["colour"] == sample.metadata["colour"])
+    first, end = cue["first"], cue["first"] + cue["length"]
+    inside = [first - 1, *(frame for frame in frames if first <= frame < end), end]
+    return all(after - before <= sample.metadata["flash"] for before, after in pairwise(inside))
+
+
+def _colours(sample: Sample) -> list[str]:
+    """Colours that the question names, in its order."""
+    named = {event["colour"] for event in sample.metadata["events"]}
+    return [word for word in sample.metadata["question"].split() if word in named]
+
+
+def _none(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
+    return Sight(NOTHING, None)
+
+
+def _flashing(sample: Sample, seen: Sequence[Any]) -> list[int]:
+    """Places that show the shape under the border asked about."""
+    colour = sample.metadata["colour"]
+    return [place for place, one in enumerate(seen) if one.colour == colour and one.shape != scenes.NONE]
+
+
+def _numbers(places: Sequence[int]) -> str:
+    return " ".join(str(place + 1) for place in places)
+
+
+def _what(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
+    places = _flashing(sample, seen)
+    if not places:
+        return Sight(NOTHING, None)
+    shape = seen[places[0]].shape
+    return Sight(f"{sample.metadata['colour']} {shape} {_numbers(places)} .", shape)
+
+
+def _count(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
+    """Flashes are counted as runs of frames with the shape, and only where none can hide between two frames."""
+    places = _flashing(sample, seen)
+    runs = sum(1 for place in places if place - 1 not in places)
+    words = f"{sample.metadata['shape']} {_numbers(places)} ." if places else NOTHING
+    return Sight(words, str(runs) if runs and dense(sample, frames) else None)
+
+
+def _direction(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
+    """From the first to the last place of the shape; one place tells nothing."""
+    places = _flashing(sample, seen)
+    if not places:
+        return Sight(NOTHING, None)
+    steps = [last - first for first, last in zip(seen[places[0]].place, seen[places[-1]].place, strict=True)]
+    if not any(steps):
+        return Sight(f"{sample.metadata['shape']} {_numbers(places)} .", None)
+    along = max((0, 1), key=lambda axis: abs(steps[axis]))
+    names = (("left", "right"), ("up", "down"))[along]
+    origin, goal = names if steps[along] > 0 else names[::-1]
+    return Sight(f"{sample.metadata['shape']} {origin} {places[0] + 1} {goal} {places[-1] + 1} .", goal)
+
+
+def _order(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
+    """The border that is seen first, where both are seen."""
+    colours = [one.colour for one in seen]
+    firsts = {colour: colours.index(colour) for colour in _colours(sample) if colour in colours}
+    words = " ".join(f"{colour} {place + 1}" for colour, place in sorted(firsts.items(), key=lambda item: item[1]))
+    if len(firsts) < 2:
+        return Sight(f"{words} ." if words else "no border .", None)
+    return Sight(f"{words} .", min(firsts, key=firsts.__getitem__))
+
+
+_RULES = {"what": _what, "grounded": _what, "count": _count, "direction": _direction, "order": _order}
+FAMILIES = frozenset(_RULES)
+"""Families of questions that can be looked up so; the others ask for times."""

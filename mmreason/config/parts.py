@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from mmreason.config.strict import Strict
 
 
@@ -38,5 +40,13 @@ class Sampling(Strict):
     """How answers are sampled."""
 
     temperature: float = 1.0
+    later_temperature: float | None = Field(default=None, gt=0.0)
+    """Of the model's turns after the first, where an environment replies; None: the same."""
     top_p: float = 1.0
     max_new_tokens: int = 256
+
+    @model_validator(mode="after")
+    def _not_after_greedy(self) -> Sampling:
+        if self.temperature == 0.0 and self.later_temperature is not None:
+            raise ValueError("later_temperature beside temperature 0: greedy answers are greedy in all turns; drop it")
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,6 +69,13 @@ class Engine(Protocol):
     ) -> list[list[Rollout]]:
         """`n` continuations of each request, in order. Their `ids`, `logprobs`, `text` are of the new part alone."""
         ...
+
+
+def session_of(engine: Engine) -> AbstractContextManager[object]:
+    """The engine's own `session`, in which each call goes on from what the calls before have forwarded; where it has
+    none (vLLM keeps prefixes itself), a block that changes nothing."""
+    opened: Callable[[], AbstractContextManager[object]] = getattr(engine, "session", nullcontext)
+    return opened()
 
 
 class TrainingEngine(Engine, Protocol):

@@ -1,15 +1,16 @@
 """Rows while they are decoded: what the next step needs, and what has been written.
 
-Axes: N rows, A position axes (3 for mRoPE), L tokens held in the cache, V vocabulary.
+Axes: N rows, A position axes (3 for mRoPE), V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from transformers import DynamicCache
 
+from mmreason.rollout.contexts import Row
 from mmreason.rollout.draw import Drawn
 from mmreason.rollout.engine import Asked
 from mmreason.rollout.shared_cache import SharedCache
@@ -20,28 +21,20 @@ class Held:
     """Rows that are being decoded."""
 
     logits: torch.Tensor  # [N, V]
-    cache: DynamicCache | SharedCache
-    attention: torch.Tensor  # bool [N, L]
+    cache: SharedCache
     position: torch.Tensor  # [N, 1] or [A, N, 1]: of the last token
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], logits: torch.Tensor, n: int) -> Held:
+        """Each row `n` times, to go on from `logits` [rows, V]."""
+        every = [row for row in rows for _ in range(n)]
+        position = torch.cat([row.position for row in every], dim=-2)
+        return cls(logits.repeat_interleave(n, 0), SharedCache(every), position)
 
     def take(self, index: torch.Tensor) -> Held:
         """Rows `index`; the cache is changed in place."""
-        if isinstance(self.cache, SharedCache):
-            self.cache.take(index)
-        else:
-            self.cache.batch_select_indices(index)
-        return Held(self.logits[index], self.cache, self.attention[index], self.position[..., index, :])
-
-    def repeat(self, n: int) -> Held:
-        """Each row `n` times. On a CPU the rows of a context share its keys; elsewhere the cache is repeated."""
-        assert isinstance(self.cache, DynamicCache)
-        cache: DynamicCache | SharedCache = self.cache
-        if n > 1 and self.logits.device.type == "cpu":
-            cache = SharedCache(self.cache, self.attention, n)
-        elif n > 1:
-            self.cache.batch_repeat_interleave(n)
-        parts = self.logits.repeat_interleave(n, 0), self.attention.repeat_interleave(n, 0)
-        return Held(parts[0], cache, parts[1], self.position.repeat_interleave(n, -2))
+        self.cache.take(index)
+        return Held(self.logits[index], self.cache, self.position[..., index, :])
 
 
 @dataclass(slots=True)
@@ -65,10 +58,3 @@ def write(rows: list[Written], drawn: Drawn, asked: Asked) -> None:
     if asked.heat is not None:
         for row, temperature in zip(rows, drawn.temperature.tolist(), strict=True):
             row.temperatures.append(temperature)
-
-
-def last_position(positions: torch.Tensor) -> torch.Tensor:
-    """Position of the last token of left-padded rows; with three axes the largest, from which text goes on."""
-    if positions.dim() == 2:
-        return positions[:, -1:]
-    return positions.amax(dim=(0, 2)).view(1, -1, 1).expand(3, -1, 1)

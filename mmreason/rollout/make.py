@@ -16,7 +16,8 @@ from mmreason.errors import require
 from mmreason.models.codec import Codec
 from mmreason.models.load import load_model
 from mmreason.rollout.engine import TrainingEngine
-from mmreason.rollout.transformers_engine import FeatureSource, TransformersEngine
+from mmreason.rollout.forwards import FeatureSource
+from mmreason.rollout.transformers_engine import TransformersEngine
 
 
 class CopyEngine(TransformersEngine):

@@ -1,56 +1,68 @@
-"""Sampling with transformers: each prompt is prefilled once, its cache expanded to its answers, finished rows leave.
+"""Sampling with transformers: each prompt is prefilled once, its keys serve all its answers, finished rows leave.
 
-Axes: R requests, N rows (R x n), A position axes (3 for mRoPE), L tokens held in the cache, V vocabulary.
+Axes: R requests, N rows (R x n), V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from mmreason.config.recipe import Sampling
 from mmreason.errors import UserError
-from mmreason.groups.attention import use_tree_attention
 from mmreason.models.codec import Codec, Encoded
-from mmreason.models.families import Features, family_of, plain
 from mmreason.models.load import load_model
-from mmreason.models.medium import Medium, distinct
-from mmreason.models.rows import make_rows
 from mmreason.records import Rollout, Sample, Stop
+from mmreason.rollout.contexts import Row
 from mmreason.rollout.draw import draw
 from mmreason.rollout.engine import PLAIN, Asked, Request
-from mmreason.rollout.held import Held, Written, last_position, write
+from mmreason.rollout.forwards import FeatureSource, Forwards
+from mmreason.rollout.held import Held, Written, write
+from mmreason.rollout.kept import Kept, half_of_free, key_of
 from mmreason.rollout.pieces import media_spans
-from mmreason.rollout.shared_cache import SharedCache
 from mmreason.run.processes import rank
-
-FeatureSource = Callable[[Sequence[Medium]], list[Features]]
-"""Features of each medium, in order."""
 
 
 class TransformersEngine:
     """Samples from a live model, so that training needs no weight transfer.
 
-    `batch` bounds the answers decoded at once. `prefills` counts prompts forwarded: one a group, whatever `n`, and one
-    for all requests of a batch that go on from the same prompt. `vision_passes` counts media sent through the tower:
-    each content once a batch, none where `features` gives what the tower made of them.
+    `batch` bounds the answers decoded at once, `keep_bytes` what a game keeps between its turns (None: half of the
+    memory that is free when it begins). `prefills` counts prompts forwarded: one a group, whatever `n`, one for all
+    requests of a batch that go on from the same prompt, and inside a `session` one a game.
     """
 
     def __init__(
-        self, model: PreTrainedModel, codec: Codec, batch: int = 128, features: FeatureSource | None = None
+        self,
+        model: PreTrainedModel,
+        codec: Codec,
+        batch: int = 128,
+        features: FeatureSource | None = None,
+        keep_bytes: int | None = None,
     ) -> None:
-        use_tree_attention(model)
         self.model = model
         self.codec = codec
         self.batch = batch
-        self.features = features
+        self.keep_bytes = keep_bytes
+        self.forwards = Forwards(model, codec, features)
         self.prefills = 0
-        self.vision_passes = 0
         self.syncs = 0
+        self._kept: Kept | None = None
+
+    @property
+    def forwarded_tokens(self) -> int:
+        """Ids through the decoder outside decoding: prompts, begun answers, what an environment replied."""
+        return self.forwards.tokens
+
+    @property
+    def vision_passes(self) -> int:
+        """Media sent through the tower: each content once a batch, in a session once; none where `features` gives
+        what the tower made of them."""
+        return self.forwards.vision_passes
 
     @classmethod
     def load(cls, path: str | Path, dtype: str = "float32", media_root: Path | None = None) -> TransformersEngine:
@@ -59,6 +71,23 @@ class TransformersEngine:
 
     def sync(self, weights: Callable[[], Iterable[tuple[str, torch.Tensor]]]) -> None:
         """Nothing to hand over: the model it samples from is the one that was updated."""
+
+    @contextmanager
+    def session(self) -> Iterator[TransformersEngine]:
+        """Inside the block each call goes on from the keys and values of the call before, where they are of use.
+
+        For answers of several turns: the weights must stay as they are. Nothing is held after the block; a session
+        inside another is part of it.
+        """
+        if self._kept is not None:
+            yield self
+            return
+        device = self.model.device
+        self._kept = Kept(half_of_free(device) if self.keep_bytes is None else self.keep_bytes)
+        try:
+            yield self
+        finally:
+            self._kept = None
 
     def generate(
         self,
@@ -100,6 +129,8 @@ class TransformersEngine:
         training = self.model.training
         self.model.eval()
         order = _by_prompt(requests)
+        if self._kept is not None:
+            self._kept.begin(requests)
         out: list[list[Rollout]] = [[] for _ in requests]
         width = max(self.batch // n, 1)
         for start in range(0, len(order), width):
@@ -121,80 +152,59 @@ class TransformersEngine:
         ends = torch.tensor([self.codec.eos_id, *asked.stop_ids], device=self.model.device)
         written = [Written() for _ in range(len(requests) * n)]
         alive = list(range(len(written)))
-        held = self._begin(requests).repeat(n)
+        rows, logits = self._begin(requests)
+        held = Held.of(rows, logits, n)
         for step in range(limit):
             drawn = draw(self._banned(held.logits), sampling, generator, asked.heat)
             write([written[row] for row in alive], drawn, asked)
-            keep = torch.isin(drawn.token, ends, invert=True).nonzero().squeeze(-1)
-            if len(keep) == 0 or step + 1 == limit:
+            going = torch.isin(drawn.token, ends, invert=True) & (step + 1 < limit)
+            if self._kept is not None:
+                for place in (~going).nonzero().squeeze(-1).tolist():
+                    row = alive[place]
+                    self._keep(requests[row // n], rows[row // n], written[row], held, place)
+            keep, token = going.nonzero().squeeze(-1), drawn.token
+            if len(keep) == 0:
                 break
-            token = drawn.token
             if len(keep) < len(alive):
                 alive = [alive[index] for index in keep.tolist()]
                 held, token = held.take(keep), token[keep]
-            held.attention = torch.cat([held.attention, held.attention.new_ones(len(alive), 1)], dim=1)
             held.position = held.position + 1
-            held.logits = self._forward(token.unsqueeze(-1), held.attention, held.position, held.cache)
+            held.logits = self.forwards.step(token, held.position, held.cache)
         return [self._rollout(requests[row // n], done, asked) for row, done in enumerate(written)]
 
-    def _begin(self, requests: list[Request]) -> Held:
-        """Forward each distinct prompt once, then what is begun after it, request by request."""
-        prompts = {_key(request.prompt): request.prompt for request in requests}
-        rows = make_rows(list(prompts.values()), [()] * len(prompts), self.codec.pad_id, self.model.device)
-        positions = family_of(self.model).positions(self.model, rows.ids, rows.attention, rows.media)
-        cache = DynamicCache(config=plain(self.model).config.get_text_config())
-        logits = self._forward(rows.ids, rows.attention, positions, cache, rows.media)
-        self.prefills += len(prompts)
-        held = Held(logits, cache, rows.attention, last_position(positions))
-        if len(prompts) < len(requests):
-            place = {key: index for index, key in enumerate(prompts)}
-            held = held.take(torch.tensor([place[_key(r.prompt)] for r in requests], device=logits.device))
-        return self._go_on(held, requests) if any(request.begun for request in requests) else held
+    def _begin(self, requests: list[Request]) -> tuple[list[Row], torch.Tensor]:
+        """A row for each request with all it has begun, and the logits [R, V] after it.
 
-    def _go_on(self, held: Held, requests: list[Request]) -> Held:
-        """Forward the begun ids, padded on the left: their columns stand behind the prompts' and end together.
-
-        Positions are those of prompt and begun ids as one row.
+        Each distinct prompt that no earlier call forwarded is forwarded once, then what is begun, request by request.
         """
-        pad, device, none = self.codec.pad_id, self.model.device, [()] * len(requests)
-        begun = make_rows([Encoded(list(r.begun), r.media) for r in requests], none, pad, device)
-        joined = [Encoded([*r.prompt.ids, *r.begun], (*r.prompt.media, *r.media)) for r in requests]
-        whole = make_rows(joined, none, pad, device)
-        positions = family_of(self.model).positions(self.model, whole.ids, whole.attention, whole.media)
-        attention = torch.cat([held.attention, begun.attention], dim=1)
-        there = positions[..., -begun.ids.shape[1] :]
-        logits = self._forward(begun.ids, attention, there, held.cache, begun.media)
-        logits = torch.where(begun.attention.any(1, keepdim=True), logits, held.logits)
-        return Held(logits, held.cache, attention, last_position(positions))
+        keys = [key_of(request.prompt) for request in requests]
+        places = dict(self._kept.prompts) if self._kept is not None else {}
+        prompts = {key: r.prompt for key, r in zip(keys, requests, strict=True) if key not in places}
+        if prompts:
+            block = self.forwards.prompts(list(prompts.values()), self._kept)
+            self.prefills += len(prompts)
+            places |= {key: (block, index) for index, key in enumerate(prompts)}
+            if self._kept is not None:
+                self._kept.put_block(list(prompts), block)
+        held = [None if self._kept is None else self._kept.take(request) for request in requests]
+        rows = [row or Row.fresh(*places[key]) for row, key in zip(held, keys, strict=True)]
+        logits = [row.block.logits[row.index] for row in rows]
+        begun = [index for index, request in enumerate(requests) if request.begun]
+        if begun:
+            parts = [_left(requests[index], rows[index]) for index in begun]
+            grown, after = self.forwards.onward([rows[index] for index in begun], parts, self._kept)
+            for index, row, last in zip(begun, grown, after, strict=True):
+                rows[index], logits[index] = row, last
+        return rows, torch.stack(logits)
 
-    def _forward(
-        self,
-        ids: torch.Tensor,
-        attention: torch.Tensor,
-        positions: torch.Tensor,
-        cache: DynamicCache | SharedCache,
-        media: Sequence[Medium] = (),
-    ) -> torch.Tensor:
-        """Logits [N, V] after the last column of ids [N, L]; `attention` covers what the cache holds too."""
-        family = family_of(self.model)
-        held: dict[str, Any] = {"attention_mask": attention, "past_key_values": cache, "use_cache": True}
-        if isinstance(cache, SharedCache):
-            held = {"attention_mask": attention.new_zeros(1, 1, 1, 1), "use_cache": False, "shared": cache}
-        hidden = family.decoder(self.model)(
-            **family.embed(self.model, ids, self._features(media)), position_ids=positions, **held
-        ).last_hidden_state[:, -1:]
-        logits: torch.Tensor = plain(self.model).get_output_embeddings()(hidden)
-        return logits[:, -1]
-
-    def _features(self, media: Sequence[Medium]) -> Features | None:
-        if not media:
-            return None
-        if self.features is not None:
-            return Features.cat(self.features(media))
-        unique = distinct(media)
-        self.vision_passes += len(unique)
-        made = dict(zip((m.key for m in unique), family_of(self.model).features(self.model, unique), strict=True))
-        return Features.cat([made[medium.key] for medium in media])
+    def _keep(self, request: Request, row: Row, done: Written, held: Held, place: int) -> None:
+        """Hand a finished turn to the next call; its last id was drawn but not forwarded."""
+        assert self._kept is not None
+        key = key_of(request.prompt)
+        if key in self._kept.prompts:
+            position = held.position[..., place : place + 1, :]
+            ids = (*row.ids, *done.ids[:-1])
+            self._kept.put_row(key, Row(row.block, row.index, position, ids, row.media, held.cache.tail(place)))
 
     def _banned(self, logits: torch.Tensor) -> torch.Tensor:
         """A sampled visual token would stand for a picture that is not there."""
@@ -217,12 +227,13 @@ class TransformersEngine:
         )
 
 
-def _key(prompt: Encoded) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    return tuple(prompt.ids), tuple(medium.key for medium in prompt.media)
+def _left(request: Request, row: Row) -> Encoded:
+    """What the request has begun beyond what the row holds."""
+    return Encoded(list(request.begun[len(row.ids) :]), request.media[len(row.media) :])
 
 
 def _by_prompt(requests: Sequence[Request]) -> list[int]:
     """Order of decoding: prompts of like length together, equal ones side by side."""
     first: dict[Any, int] = {}
-    where = [first.setdefault(_key(request.prompt), index) for index, request in enumerate(requests)]
+    where = [first.setdefault(key_of(request.prompt), index) for index, request in enumerate(requests)]
     return sorted(range(len(where)), key=lambda i: (len(requests[i].prompt.ids), where[i], len(requests[i].begun)))

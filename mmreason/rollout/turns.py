@@ -21,8 +21,9 @@ from mmreason.models.tokenizer import IMAGE_PAD
 from mmreason.project import load_ref
 from mmreason.records import Rollout, Sample, Stop
 from mmreason.records.rollout import Segment, SegmentKind
-from mmreason.rollout.engine import PLAIN, Asked, Engine, Request
+from mmreason.rollout.engine import PLAIN, Asked, Engine, Request, session_of
 from mmreason.rollout.pieces import cut, join, put_in
+from mmreason.rollout.temperature import at_temperature, later
 
 _ANSWER, _REPLY = "ANSWERPLACE", "REPLYPLACE"
 _TURN_SEEDS = 2**32
@@ -156,20 +157,22 @@ def play(
     markers = Markers.of(codec, role)
     limit = sampling.max_new_tokens if asked.max_new_tokens is None else asked.max_new_tokens
     games = [_Game(request, _nothing(request)) for request in requests for _ in range(n)]
-    for turn in range(max_turns):
-        going = [game for game in games if not game.over]
-        if not going:
-            break
-        asked = replace(asked, max_new_tokens=max(limit - len(game.rollout.ids) for game in going))
-        if turn == 0:
-            groups = engine.extend(requests, sampling, n, seed, asked)
-        else:
-            groups = engine.extend([game.request for game in going], sampling, 1, seed + turn * _TURN_SEEDS, asked)
-        for game, answer in zip(going, (answer for group in groups for answer in group), strict=True):
-            game.hear(answer, turn, limit, codec)
-        for game in going:
-            if not game.over:
-                game.answer(environment, turn, limit, codec, markers, last=turn + 1 == max_turns)
+    with session_of(engine):
+        for turn in range(max_turns):
+            going = [game for game in games if not game.over]
+            if not going:
+                break
+            asked = replace(asked, max_new_tokens=max(limit - len(game.rollout.ids) for game in going))
+            if turn == 0:
+                groups = engine.extend(requests, sampling, n, seed, asked)
+            else:
+                asks, at = [game.request for game in going], seed + turn * _TURN_SEEDS
+                groups = at_temperature(engine.extend(asks, later(sampling), 1, at, asked), sampling)
+            for game, answer in zip(going, (answer for group in groups for answer in group), strict=True):
+                game.hear(answer, turn, limit, codec)
+            for game in going:
+                if not game.over:
+                    game.answer(environment, turn, limit, codec, markers, last=turn + 1 == max_turns)
     rollouts = [game.rollout for game in games]
     return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
 

@@ -5,18 +5,14 @@ Nothing heavy is imported here, so that `--help` answers at once and a wrong set
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from mmreason.errors import USER_ERROR_EXIT, UserError
-
-if TYPE_CHECKING:
-    from mmreason.cli_job import Job
 
 INTERRUPTED_EXIT = 130
 
@@ -65,32 +61,6 @@ def flow(name: str) -> Any:
     return load_module(project_dir() / name)
 
 
-def travel(job: Job, only: list[str] | None, dry_run: bool) -> None:
-    """Print the plan, or walk the road in the locked run folder."""
-    from mmreason import cli_plan
-    from mmreason.cli_job import check_extras
-    from mmreason.run.folder import RunFolder
-    from mmreason.run.lock import locked
-    from mmreason.run.manifest import check_settings, command_line, start
-
-    if dry_run:
-        typer.echo(cli_plan.plan_text(job, only))
-        return
-    check_extras(job)
-    folder = RunFolder(job.out)
-    check_settings(folder, job.recipe, job.domain, job.data_dir)
-    road = flow("training/road.py")
-    if "RANK" in os.environ:  # one of several processes that `accelerate launch` started; their parent holds the lock
-        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only)
-        return
-    launch = (lambda stage: cli_plan.launch_command(job, stage)) if cli_plan.needs_launch(job) else None
-    with locked(folder.path):
-        start(folder, job.recipe, job.domain, job.data_dir, command_line())
-        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only, launch=launch)
-    if only is None:
-        typer.echo(f"report: {folder.path / 'report.html'}")
-
-
 def begin(
     system: str,
     pairs: list[str] | None,
@@ -102,6 +72,7 @@ def begin(
 ) -> None:
     """Validate the request, then travel."""
     from mmreason.cli_job import resolve
+    from mmreason.cli_run import travel
 
     travel(resolve(system, profile, data, out, pairs or []), only, dry_run)
 
@@ -194,6 +165,28 @@ def evaluate(
 
 
 @app.command()
+def ask(
+    model: Annotated[str, typer.Option(help="Checkpoint folder, released name, or owner/name of the Hub.")],
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    pairs: Pairs = None,
+    image: Annotated[list[Path] | None, typer.Option(help="A picture to look at; repeat it for several.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A clip to look at.")] = None,
+    system: Annotated[str | None, typer.Option(help="System whose prompts, frames and environment apply.")] = None,
+    profile: Profile = "cpu",
+    out: Annotated[Path, typer.Option(help="Page that shows what was looked at.")] = Path("ask.html"),
+) -> None:
+    """Ask one question about pictures or a clip; the page shows which frames were looked at.
+
+    Example: mmreason ask --model runs/earl/checkpoints/grpo/final --system earl --video clip.mp4 "What is written?"
+    """
+    from mmreason.cli_ask import Asked, answer
+
+    asked = Asked(model, question, tuple(image or ()), video, system, profile, tuple(pairs or ()))
+    for line in answer(asked, out):
+        typer.echo(line)
+
+
+@app.command()
 def score(
     suite: Annotated[str, typer.Option(help="Name of the suite.")],
     predictions: Annotated[Path, typer.Option(help="JSONL with one {id, output} a line, or a form of --format.")],
@@ -252,15 +245,9 @@ def view(folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folde
 
     Example: mmreason view runs/first
     """
-    from mmreason.report.viewer import write_viewer
-    from mmreason.run.folder import RunFolder
-    from mmreason.run.manifest import read_manifest
+    from mmreason.cli_run import view_run
 
-    if not folder.is_dir():
-        raise UserError(f"no run folder {folder}")
-    run_folder = RunFolder(folder)
-    read_manifest(run_folder)
-    typer.echo(f"viewer: {write_viewer(run_folder)}")
+    typer.echo(f"viewer: {view_run(folder)}")
 
 
 @app.command("list")
@@ -301,18 +288,10 @@ def reproduce(
     Example: mmreason reproduce dianjin-r1 --out runs/claim
     """
     from mmreason.cli_job import resolve
-    from mmreason.run.folder import RunFolder
-    from mmreason.run.lock import locked
+    from mmreason.cli_run import reproduce_claim
 
-    job = resolve(system, profile, None, out or Path("runs") / f"{Path(system).name}-reproduce", pairs or [])
-    script = job.recipe_path.parent / "reproduce.py"
-    if not script.is_file():
-        raise UserError(f"{system} has no reproduction: no file {script}")
-    from mmreason.project import load_module
-
-    folder = RunFolder(job.out)
-    with locked(folder.path):
-        load_module(script).main(job.recipe, job.domain, folder)
+    out = out or Path("runs") / f"{Path(system).name}-reproduce"
+    reproduce_claim(resolve(system, profile, None, out, pairs or []))
 
 
 @app.command()

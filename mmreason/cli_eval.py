@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmreason.cli_job import generic_recipe
-from mmreason.config import Domain, find_system, load_domain, load_recipe
+from mmreason.config import Domain, find_system, load_domain, load_recipe, with_task
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.run.folder import RunFolder
@@ -41,7 +41,7 @@ def evaluate_model(
 
     path = find_system(system) if system is not None else generic_recipe()
     recipe = load_recipe(path, profile, pairs)
-    domain = _domain(system, path, recipe.domain, suites)
+    domain = with_task(_domain(system, path, recipe.domain, suites), recipe.task)
     if data is not None and not data.is_dir():
         raise UserError(f"no data folder {data}: give an existing one with --data, or leave it out")
     if data is None and path == generic_recipe() and system is not None:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mmreason.config.grpo import GrpoSettings, RewardSettings
 from mmreason.config.parts import Endpoint, Optim, Sampling
+from mmreason.config.selection import Selection
 from mmreason.config.strict import Strict
 from mmreason.config.task import Task
 
@@ -24,6 +25,7 @@ __all__ = [
     "RewardSettings",
     "Sampling",
     "Seeds",
+    "Selection",
     "SftSettings",
     "Teacher",
     "TinyModel",
@@ -118,11 +120,14 @@ class DataSettings(Strict):
     dir: str | None = None
     """Folder of the real data sets; `--data` sets it."""
     teacher: Teacher | None = None
-    rl_source: Literal["teacher_failed", "passrate", "all"] = "teacher_failed"
-    """RL pool: what the teacher failed (DianJin-R1), 0 < passes < k under the SFT policy (reconstructed), or all."""
+    rl_source: Literal["teacher_failed", "passrate", "variance", "all"] = "teacher_failed"
+    """RL pool: what the teacher failed (DianJin-R1); 0 < passes < k under the start model (reconstructed); by the
+    spread of its answers, see `selection` (Temporal-R1); or all."""
     rl_kinds: list[str] = Field(default_factory=lambda: ["choice"])
     """Answer kinds that enter the RL pool; the paper trains on multiple choice alone."""
     passrate_k: int = 4
+    selection: Selection = Selection()
+    """Which questions `variance` keeps."""
     max_prompt_tokens: int = 1024
     """Longer prompts are dropped with a reason, never cut."""
     eval_fraction: float = 0.1

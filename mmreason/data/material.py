@@ -13,7 +13,13 @@ from mmreason.rewards.grade import grade
 from mmreason.rewards.program import ProgramError, execute, parse_program
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "exp": "^", "greater": ">"}
-_FIELDS = {"trace": "played", "chain": "workflow", "program": "gold_program", "explanation": "explanation", "derivation": "derivation"}
+_FIELDS = {
+    "trace": "played",
+    "chain": "workflow",
+    "program": "gold_program",
+    "explanation": "explanation",
+    "derivation": "derivation",
+}
 
 
 def material_of(sample: Sample) -> str:

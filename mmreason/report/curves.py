@@ -11,6 +11,8 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 46, 46, 8, 20
+_LETTER = 6.5
+"""Width of a letter of a label, about."""
 _SMOOTH_FROM = 20
 """Curves with at least so many points get a moving mean over their raw line."""
 
@@ -85,7 +87,8 @@ def line_chart(points: Sequence[Point], title: str) -> Markup:
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
     """One line a row (stage, mean, low, high), shares in 0..1 on a common axis from 0 to 100 %."""
-    step, left, right = 22, 46, WIDTH - 12
+    step, right = 22, WIDTH - 12
+    left = max([46, *(12 + _LETTER * len(label) for label, *_ in rows)])
     height = step * len(rows) + 22
     parts = []
     for tick in (0, 25, 50, 75, 100):

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from mmreason.errors import UserError
 from mmreason.records import MediaRef
 from mmreason.report.bars import Bar, suite_bars
 from mmreason.report.curves import outcome_bar
 from mmreason.report.html import best_constant, cut
 from mmreason.report.render import render_html
-from mmreason.report.shown_media import thumbnails
+from mmreason.report.reward_bar import reward_bar, span
+from mmreason.report.shown_media import FrameSheet
+from mmreason.report.timeline import timeline
 from mmreason.run.files import write_text
 from mmreason.suites.results import read_records, read_results
 
@@ -36,7 +36,7 @@ def _bar(block: Row) -> Bar:
     return Bar(block["title"], strict["mean"], strict["low"], strict["high"], _marks(block["summary"]))
 
 
-def _examples(path: Path, root: Path | None) -> list[Row]:
+def _examples(path: Path, sheet: FrameSheet) -> list[Row]:
     """The first questions of each outcome with what was shown to the model."""
     records = read_records(path)
     picked = [
@@ -44,30 +44,29 @@ def _examples(path: Path, root: Path | None) -> list[Row]:
         for outcome in OUTCOMES
         for record in [r for r in records if r["runs"][0]["outcome"] == outcome][:EXAMPLES]
     ]
-    return [_example(record, root) for record in picked]
+    return [_example(record, sheet) for record in picked]
 
 
-def _example(record: Row, root: Path | None) -> Row:
+def _example(record: Row, sheet: FrameSheet) -> Row:
     run = record["runs"][0]
     question = record["doc"]["question"] or "(not kept: the authors ask that questions are not republished)"
+    media = [MediaRef(**one) for one in record["media"]]
+    looks = timeline(sheet, media, record.get("evidence", {}), [run])
     return {
         **run,
         "id": record["id"],
         "question": cut(question),
         "gold": record["target"],
         "output": cut(run["output"]),
-        "media": _media(record, root),
-        "num_media": len(record["media"]),
+        "media": [] if looks.axis else [shown for ref in media for shown in sheet.pictures(ref)],
+        "num_media": len(media),
+        "axis": looks.axis,
+        "turns": looks.rows[0],
+        "bar": reward_bar(run, *span([run])),
     }
 
 
-def _media(record: Row, root: Path | None) -> list[Markup]:
-    """What the question shows, where the evaluation itself looked at it (a score of given answers does not)."""
-    refs = [MediaRef(**one) for one in record["media"]]
-    return [shown for ref in refs if ref.sha256 for shown in thumbnails(root, ref)] if root is not None else []
-
-
-def _suite(path: Path, root: Path | None) -> Row:
+def _suite(path: Path, sheet: FrameSheet) -> Row:
     block = read_results(path)["mmreason"]
     summary = block["summary"]
     word, share = best_constant(summary)
@@ -77,15 +76,16 @@ def _suite(path: Path, root: Path | None) -> Row:
         "summary": summary,
         "bar": outcome_bar(summary["right"], summary["wrong"], summary["unread"]),
         "constant": (word, share),
-        "examples": _examples(path, root),
+        "examples": _examples(path, sheet),
     }
 
 
 def evaluation_html(paths: Sequence[Path], model: str, root: Path | None = None) -> str:
     """The page as text; `root` is where media paths begin, None shows none."""
-    suites = [_suite(path, root) for path in paths]
+    sheet = FrameSheet(root)
+    suites = [_suite(path, sheet) for path in paths]
     bars = suite_bars([_bar(suite["block"]) for suite in suites])
-    return render_html("evaluation.html.j2", model=model, suites=suites, bars=bars)
+    return render_html("evaluation.html.j2", model=model, suites=suites, bars=bars, sheet=sheet.markup())
 
 
 def write_evaluation(folder: Path, model: str, root: Path | None = None, weights: str | None = None) -> Path:

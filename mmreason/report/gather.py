@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,16 @@ class RunView:
     def suites(self) -> list[str]:
         """Suites of any stage, in the order in which they first appear."""
         return list(dict.fromkeys(suite for found in self.results.values() for suite in found))
+
+    def stages_of(self, suite: str) -> list[str]:
+        """Stages that were evaluated on the suite."""
+        return [stage for stage, suites in self.results.items() if suite in suites]
+
+
+def main_stages(stages: Iterable[str]) -> list[str]:
+    """Those that train or begin a run, without the controls of their evaluation; all where none is."""
+    stages = list(stages)
+    return [stage for stage in stages if stage in STAGES] or stages
 
 
 def _json(path: Path, missing: list[str], what: str) -> Row:
@@ -107,6 +118,14 @@ def read_rollouts(path: Path) -> list[Row]:
     """Rows of one rollout file without token ids and log-probabilities."""
     columns = [name for name in pq.read_schema(path).names if name not in _HEAVY]
     return list(pq.read_table(path, columns=columns).to_pylist())
+
+
+def media_root(folder: RunFolder, manifest: Row) -> Path | None:
+    """The data folder of the run; without one its made pictures or the domain's own; None without a manifest."""
+    given, domain = manifest.get("settings", {}).get("data_dir"), manifest.get("domain", {}).get("folder")
+    if not given and folder.made.is_dir():
+        return folder.made
+    return Path(given or domain) if given or domain else None
 
 
 def rl_samples(folder: RunFolder) -> dict[str, Sample]:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmreason.records import MediaRef
 from mmreason.report.curves import interval_chart, line_chart, outcome_bar
 from mmreason.report.data_tables import data_sets, leaks
-from mmreason.report.gather import Row, RunView, flat, gather, reconstructed, stage_records
+from mmreason.report.gather import Row, RunView, flat, gather, main_stages, media_root, reconstructed, stage_records
+from mmreason.report.measures import measures
 from mmreason.report.metric_notes import METRIC_NOTES, in_order
 from mmreason.report.render import render_html
+from mmreason.report.reward_bar import reward_bar, span
+from mmreason.report.shown_media import FrameSheet
+from mmreason.report.timeline import timeline
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 
@@ -55,14 +60,16 @@ def _stage_row(stage: str, results: Row) -> Row:
 
 
 def scores(view: RunView) -> list[Row]:
-    """One entry a suite: its stages side by side, and the details of the last stage."""
+    """One entry a suite: its stages side by side, and the details of the last stage that is no control."""
     found = []
     for suite in view.suites:
         rows = [_stage_row(stage, suites[suite]) for stage, suites in view.results.items() if suite in suites]
         strict = [(row["stage"], row["summary"]["strict"]) for row in rows]
         chart = interval_chart([(stage, value["mean"], value["low"], value["high"]) for stage, value in strict])
-        entry = {"name": suite, "rows": rows, "last": rows[-1], "chart": chart}
-        found.append({**entry, "constant": best_constant(rows[-1]["summary"])})
+        stage = main_stages(view.stages_of(suite))[-1]
+        last = next(row for row in rows if row["stage"] == stage)
+        entry = {"name": suite, "rows": rows, "last": last, "chart": chart}
+        found.append({**entry, "constant": best_constant(last["summary"])})
     return found
 
 
@@ -81,24 +88,33 @@ def _pick(records: dict[str, Row]) -> list[str]:
     return picked
 
 
-def transcripts(folder: RunFolder, view: RunView) -> list[Row]:
-    """For each suite, the same questions as answered by every stage; chosen by the outcome of the last stage."""
+def transcripts(folder: RunFolder, view: RunView, sheet: FrameSheet) -> list[Row]:
+    """For each suite, the same questions as answered by every stage; chosen by the outcome of the last stage.
+
+    Controls are left out: their answers would bury those of the model itself.
+    """
     found = []
     for suite in view.suites:
-        stages = {stage: stage_records(folder, stage, suite) for stage in view.stages if suite in view.results[stage]}
+        stages = {stage: stage_records(folder, stage, suite) for stage in main_stages(view.stages_of(suite))}
         last = stages[list(stages)[-1]]
-        questions = []
-        for name in _pick(last):
-            answers = [
-                {"stage": stage, **records[name]["runs"][0], "output": cut(records[name]["runs"][0]["output"])}
-                for stage, records in stages.items()
-                if name in records
-            ]
-            doc = last[name]["doc"]
-            question = cut(doc["question"] or "(not kept: the authors ask that questions are not republished)")
-            questions.append({"id": name, "question": question, "gold": last[name]["target"], "answers": answers})
-        found.append({"suite": suite, "questions": questions})
+        found.append(
+            {"suite": suite, "questions": [_question(name, stages, last[name], sheet) for name in _pick(last)]}
+        )
     return found
+
+
+def _question(name: str, stages: dict[str, dict[str, Row]], last: Row, sheet: FrameSheet) -> Row:
+    """One question with every stage's first answer to it."""
+    answered = {stage: records[name]["runs"][0] for stage, records in stages.items() if name in records}
+    media = [MediaRef(**one) for one in last["media"]]
+    looks = timeline(sheet, media, last.get("evidence", {}), list(answered.values()))
+    scale = span(list(answered.values()))
+    answers = [
+        {"stage": stage, **run, "output": cut(run["output"]), "turns": turns, "bar": reward_bar(run, *scale)}
+        for (stage, run), turns in zip(answered.items(), looks.rows, strict=True)
+    ]
+    question = cut(last["doc"]["question"] or "(not kept: the authors ask that questions are not republished)")
+    return {"id": name, "question": question, "gold": last["target"], "answers": answers, "axis": looks.axis}
 
 
 def _short(commit: str) -> str:
@@ -130,13 +146,16 @@ def report_html(folder: RunFolder) -> str:
     """The page as text."""
     view = gather(folder)
     rollouts = folder.path / "rollouts.html"
+    sheet = FrameSheet(media_root(folder, view.manifest))
     return render_html(
         "report.html.j2",
         view=view,
         facts=_facts(view),
         scores=scores(view),
         curves=curves(view.metrics),
-        transcripts=transcripts(folder, view),
+        measures=measures(folder, view),
+        transcripts=transcripts(folder, view, sheet),
+        sheet=sheet,
         data_sets=data_sets(view.data_report),
         leaks=leaks(view.decontamination),
         settings=flat(view.recipe),

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from mmreason.errors import UserError
 from mmreason.records import Sample
-from mmreason.report.gather import Row, gather, read_rollouts, rl_samples
+from mmreason.report.gather import Row, gather, media_root, read_rollouts, rl_samples
 from mmreason.report.html import cut
 from mmreason.report.render import render_html
-from mmreason.report.shown_media import thumbnails
+from mmreason.report.reward_bar import reward_bar, span
+from mmreason.report.shown_media import FrameSheet
+from mmreason.report.timeline import timeline
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 
@@ -30,32 +30,33 @@ def spread(files: Sequence[Path], count: int) -> list[Path]:
     return [files[round(index * (len(files) - 1) / (count - 1))] for index in range(count)]
 
 
-def _pictures(root: Path | None, sample: Sample) -> list[Markup]:
-    if root is None or not root.is_dir():
-        return []
-    return [shown for ref in sample.media for shown in thumbnails(root, ref)]
-
-
-def _group(rows: list[Row], sample: Sample | None, root: Path | None) -> Row:
+def _group(rows: list[Row], sample: Sample | None, sheet: FrameSheet) -> Row:
     rewards = [row["reward"] for row in rows]
+    media = sample.media if sample else ()
+    looks = timeline(sheet, media, sample.evidence if sample else {}, rows)
+    scale = span(rows)
     return {
         "id": rows[0]["sample_id"],
         "question": cut(rows[0]["question"]),
         "gold": rows[0]["gold"],
-        "pictures": _pictures(root, sample) if sample else [],
-        "num_media": len(sample.media) if sample else 0,
+        "axis": looks.axis,
+        "pictures": [] if looks.axis else [shown for ref in media for shown in sheet.pictures(ref)],
+        "num_media": len(media),
         "mean": sum(rewards) / len(rewards),
         "dead": len(set(rewards)) == 1,
-        "rows": [{**row, "text": cut(row["text"])} for row in rows],
+        "rows": [
+            {**row, "text": cut(row["text"]), "turns": turns, "bar": reward_bar(row, *scale)}
+            for row, turns in zip(rows, looks.rows, strict=True)
+        ],
     }
 
 
-def step_groups(path: Path, samples: dict[str, Sample], root: Path | None, count: int) -> dict[str, Any]:
+def step_groups(path: Path, samples: dict[str, Sample], sheet: FrameSheet, count: int) -> dict[str, Any]:
     """The first `count` prompts of one step with their rollouts, and how many there were."""
     groups: dict[Any, list[Row]] = {}
     for row in read_rollouts(path):
         groups.setdefault(row["group"], []).append(row)
-    shown = [_group(rows, samples.get(rows[0]["sample_id"]), root) for rows in list(groups.values())[:count]]
+    shown = [_group(rows, samples.get(rows[0]["sample_id"]), sheet) for rows in list(groups.values())[:count]]
     step = next(iter(groups.values()))[0]["step"]
     return {"step": step, "total": len(groups), "groups": shown}
 
@@ -70,14 +71,6 @@ def _chosen(files: list[Path], steps: Sequence[int] | None) -> list[Path]:
     return [by_step[step] for step in steps]
 
 
-def _media_root(folder: RunFolder, manifest: Row) -> Path | None:
-    """The data folder of the run; without one its made pictures or the domain's own; None without a manifest."""
-    given, domain = manifest.get("settings", {}).get("data_dir"), manifest.get("domain", {}).get("folder")
-    if not given and folder.made.is_dir():
-        return folder.made
-    return Path(given or domain) if given or domain else None
-
-
 def write_viewer(folder: RunFolder, steps: Sequence[int] | None = None, groups: int = GROUPS) -> Path:
     """Write rollouts.html into the run folder and return its path.
 
@@ -87,10 +80,12 @@ def write_viewer(folder: RunFolder, steps: Sequence[int] | None = None, groups: 
     if not view.rollout_files:
         raise UserError(f"{folder.path} holds no rollouts: they are written by the RL stage")
     samples = rl_samples(folder)
-    root = _media_root(folder, view.manifest)
+    sheet = FrameSheet(media_root(folder, view.manifest))
     chosen = _chosen(view.rollout_files, steps)
-    shown = [step_groups(path, samples, root, groups) for path in chosen]
-    page = render_html("rollouts.html.j2", view=view, steps=shown, num_steps=len(view.rollout_files))
+    shown = [step_groups(path, samples, sheet, groups) for path in chosen]
+    page = render_html(
+        "rollouts.html.j2", view=view, steps=shown, num_steps=len(view.rollout_files), sheet=sheet.markup()
+    )
     path = folder.path / "rollouts.html"
     write_text(path, page)
     return path

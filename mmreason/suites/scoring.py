@@ -92,8 +92,15 @@ def _record(
         "document_in_train": None if train_documents is None else sample.source.document in train_documents,
         "groups": {key: str(sample.metadata.get(key, "(none)")) for key in suite.group_by},
         "media": [asdict(ref) for ref in sample.media],
+        **_moments(sample),
         "runs": runs,
     }
+
+
+def _moments(sample: Sample) -> dict[str, Any]:
+    """Where the answer can be seen, for pages with a time line."""
+    known = {key: sample.evidence[key] for key in ("windows", "gold_times") if key in sample.evidence}
+    return {"evidence": known} if known else {}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

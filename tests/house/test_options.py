@@ -13,6 +13,7 @@ OPTIONS = {
     "sft": STAGE,
     "grpo": STAGE,
     "eval": ["pairs", "--model", "--suite", "--system", "--profile", "--data", "--out", "--subset"],
+    "ask": ["question", "pairs", "--model", "--image", "--video", "--system", "--profile", "--out"],
     "score": ["--suite", "--predictions", "--mode", "--data", "--out", "--domain", "--format", "--subset"],
     "compare": ["a", "b", "--metric"],
     "leaks": ["--train", "--suite", "--data", "--out", "--domain", "--clean"],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -38,6 +39,9 @@ class TextCodec:
 
     def encode(self, sample: Sample) -> Encoded:
         return Encoded([ord(letter) for letter in sample.question])
+
+    def media_counts(self) -> dict[str, int]:
+        return {}
 
 
 class SkilledEngine:
@@ -177,6 +181,28 @@ def build_run(path: Path, stages: Sequence[str] = ("base", "sft", "grpo"), extra
         flow.evaluate(recipe, domain, folder, stage, engine, recipe.eval.embedded_suites, None)
         folder.mark_done(stage)
     return folder
+
+
+def encode(path: Path, seconds: int = 8, fps: int = 8) -> None:
+    """A real mp4 of 64 x 48 pixels in which a white square moves to the right and is red from second 3 to 4."""
+    av = pytest.importorskip("av", reason="clips are made with PyAV")
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(seconds * fps):
+            picture = np.full((48, 64, 3), 30, np.uint8)
+            left = 52 * number // (seconds * fps)
+            picture[16:32, left : left + 12] = (220, 30, 30) if 3 * fps <= number < 4 * fps else (230, 230, 230)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def clip_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one clip of 8 seconds and 64 frames, clip.mp4."""
+    root = tmp_path_factory.mktemp("clips")
+    encode(root / "clip.mp4")
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from mmreason.errors import UserError
 from mmreason.records import Sample
 from mmreason.rewards.choice import read_letters
 from mmreason.rewards.extract import read_answer
+from mmreason.rewards.grounded import names_times, read_grounded
 from mmreason.rewards.times import Interval
 from mmreason.suites.predictions import parse_json, read_text
 from mmreason.suites.reference.forms import field, named, objects
@@ -56,7 +57,8 @@ def figures(overlaps: Sequence[_Overlap], right: Sequence[bool]) -> dict[str, fl
 def _choice(output: str, sample: Sample, rng: random.Random) -> bool:
     """The letter that stands in the answer; no random credit, as the authors' models always choose."""
     read = read_answer(output, lenient=True).text or ""
-    return read_letters(read, sample.answer.options) == frozenset(sample.answer.gold)
+    option = read_grounded(read).option if names_times(read) else read
+    return read_letters(option or "", sample.answer.options) == frozenset(sample.answer.gold)
 
 
 def _official(scored: Sequence[Scored]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Times in answers: what the scorers of moments and of grounded questions share.
 
 An answer to a grounded question is `<answer><time>[start, end]</time>\\boxed{letter}</answer>`, one to a question for
-a moment `<answer>\\boxed{[[start, end]]}</answer>`.
+a moment `<answer>\\boxed{[[start, end]]}</answer>`. Temporal-R1's JSON object with start_time and end_time is read too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from mmreason.records import Sample
 from mmreason.rewards.extract import after_thinking, read_answer
+from mmreason.rewards.grounded import names_times, read_grounded
 from mmreason.rewards.times import Interval, merge, parse_intervals, temporal_iou
 
 THRESHOLDS = (0.3, 0.5, 0.7)
@@ -27,6 +28,9 @@ def grounded(letter: str, windows: Sequence[Sequence[float]]) -> str:
 def said_windows(output: str | None) -> list[Interval] | None:
     """The windows that an output states, first the one it names first; None if it states none that make sense."""
     text = _stated(output)
+    if text and names_times(text):
+        window = read_grounded(text).window
+        return None if window is None else [window]
     return parse_intervals(text) if text else None
 
 

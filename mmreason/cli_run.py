@@ -1,0 +1,55 @@
+"""What `mmreason run`, its single stages, `view` and `reproduce` do once a request is validated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mmreason import cli_plan
+from mmreason.cli_job import Job, check_extras
+from mmreason.errors import UserError
+from mmreason.project import load_module, project_dir
+from mmreason.run.folder import RunFolder
+from mmreason.run.lock import locked
+from mmreason.run.manifest import check_settings, command_line, read_manifest, start
+
+
+def travel(job: Job, only: list[str] | None, dry_run: bool) -> None:
+    """Print the plan, or walk the road in the locked run folder."""
+    if dry_run:
+        print(cli_plan.plan_text(job, only))
+        return
+    check_extras(job)
+    folder = RunFolder(job.out)
+    check_settings(folder, job.recipe, job.domain, job.data_dir)
+    road = load_module(project_dir() / "training" / "road.py")
+    if "RANK" in os.environ:  # one of several processes that `accelerate launch` started; their parent holds the lock
+        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only)
+        return
+    launch = (lambda stage: cli_plan.launch_command(job, stage)) if cli_plan.needs_launch(job) else None
+    with locked(folder.path):
+        start(folder, job.recipe, job.domain, job.data_dir, command_line())
+        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only, launch=launch)
+    if only is None:
+        print(f"report: {folder.path / 'report.html'}")
+
+
+def view_run(path: Path) -> Path:
+    """Write the page of a run's rollouts and return its path. Raises UserError where there is no run."""
+    from mmreason.report.viewer import write_viewer
+
+    if not path.is_dir():
+        raise UserError(f"no run folder {path}")
+    folder = RunFolder(path)
+    read_manifest(folder)
+    return write_viewer(folder)
+
+
+def reproduce_claim(job: Job) -> None:
+    """Run the reproduction that lies beside the system's recipe. Raises UserError where there is none."""
+    script = job.recipe_path.parent / "reproduce.py"
+    if not script.is_file():
+        raise UserError(f"{job.system} has no reproduction: no file {script}")
+    folder = RunFolder(job.out)
+    with locked(folder.path):
+        load_module(script).main(job.recipe, job.domain, folder)

@@ -28,8 +28,8 @@ def attend_pieces(
     made, places = [], []
     for size in lengths.unique().tolist():
         where = starts[:-1][lengths == size][:, None] + torch.arange(size, device=starts.device)  # [B, L]
-        pieces = [held[0][:, where].transpose(0, 1) for held in (query, key, value)]  # [B, H, L, E]
-        made.append(scaled_dot_product_attention(*pieces, scale=scale).transpose(0, 1).flatten(1, 2))
+        q, k, v = (held[0][:, where].transpose(0, 1) for held in (query, key, value))  # [B, H, L, E]
+        made.append(scaled_dot_product_attention(q, k, v, scale=scale).transpose(0, 1).flatten(1, 2))
         places.append(where.flatten())
     return torch.cat(made, 1)[:, torch.cat(places).argsort()][None]
 

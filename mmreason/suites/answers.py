@@ -12,8 +12,8 @@ from mmreason.errors import UserError
 from mmreason.records import Sample
 from mmreason.run.files import file_sha256, write_jsonl
 
-Drawn = tuple[str, str, int, list[dict[str, Any]] | None]
-"""Text, stop reason, the model's tokens, turns."""
+Drawn = tuple[str, str, int, list[dict[str, Any]] | None, int]
+"""Text, stop reason, the model's tokens, turns, visual tokens."""
 
 
 def model_hash(model: Path | str) -> str:

@@ -21,11 +21,14 @@ class Said(str):
     stop: str
     tokens: int
     turns: list[dict[str, Any]] | None
-    """See `scoring.Output`."""
+    visual: int
+    """Both as in `scoring.Output`."""
 
-    def __new__(cls, text: str, stop: str = "", tokens: int = 0, turns: list[dict[str, Any]] | None = None) -> Said:
+    def __new__(
+        cls, text: str, stop: str = "", tokens: int = 0, turns: list[dict[str, Any]] | None = None, visual: int = 0
+    ) -> Said:
         said = super().__new__(cls, text)
-        said.stop, said.tokens, said.turns = stop, tokens, turns
+        said.stop, said.tokens, said.turns, said.visual = stop, tokens, turns, visual
         return said
 
 

@@ -136,9 +136,10 @@ class MmreasonLM(LM):
             return [[Said(*one) for one in self.store.answers[name]] for name in names]
         requests = [self._request(ask) for ask in chunk]
         groups = self._extend(requests, chunk[0].sampling, len(chunk[0].places), seed)
-        said = [[self._said(ask, rollout) for rollout in group] for ask, group in zip(chunk, groups, strict=True)]
+        asked = zip(chunk, requests, groups, strict=True)
+        said = [[self._said(ask, request, rollout) for rollout in group] for ask, request, group in asked]
         if self.store is not None:
-            drawn = [[(str(one), one.stop, one.tokens, one.turns) for one in group] for group in said]
+            drawn = [[(str(one), one.stop, one.tokens, one.turns, one.visual) for one in group] for group in said]
             self.store.add(dict(zip(names, drawn, strict=True)))
         return said
 
@@ -161,12 +162,13 @@ class MmreasonLM(LM):
             prompt = replace(prompt, ids=[*prompt.ids, *prefill])
         return Request(ask.sample, prompt)
 
-    def _said(self, ask: Ask, rollout: Rollout) -> Said:
+    def _said(self, ask: Ask, request: Request, rollout: Rollout) -> Said:
         text = rollout.text
         for mark in ask.stop:
             text = text.split(mark, 1)[0]
         back = ask.protocol.put_back if ask.protocol is not None else ""
-        return Said(back + text, rollout.stop.value, rollout.num_model_tokens, talk_of(rollout) or None)
+        visual = sum(id_ in self.codec.visual_ids for id_ in (*request.prompt.ids, *request.begun, *rollout.ids))
+        return Said(back + text, rollout.stop.value, rollout.num_model_tokens, talk_of(rollout) or None, visual)
 
 
 def _anonymous(context: str) -> Sample:

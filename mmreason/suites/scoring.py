@@ -25,6 +25,8 @@ class Output:
     tokens: int = 0
     turns: list[dict[str, Any]] | None = None
     """Of an answer of several turns: what was said in each, with what the environment noted of it."""
+    visual: int = 0
+    """Visual tokens of the prompt and of what an environment showed; 0 where it is not known."""
 
 
 def _judge(output: Output, sample: Sample, reward: Reward) -> Terms:
@@ -42,6 +44,7 @@ def _run(output: Output, terms: Terms, official: dict[str, float | None]) -> dic
         "output": output.text,
         "stop": output.stop,
         "tokens": output.tokens,
+        **({"visual_tokens": output.visual} if output.visual else {}),
         "outcome": terms.verdict.outcome.value,
         "unread": terms.verdict.unread.value if terms.verdict.unread else None,
         "credit": terms.verdict.credit,

@@ -109,7 +109,7 @@ class SuiteTask(Task):
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Sequence[Any]]) -> dict[str, Answered]:
         """Every metric gets the question's answers."""
-        outputs = [Output(str(said), said.stop, said.tokens, said.turns) for said in results[0]]
+        outputs = [Output(str(said), said.stop, said.tokens, said.turns, said.visual) for said in results[0]]
         return dict.fromkeys(self.metric_names, (doc["place"], outputs))
 
     def aggregation(self) -> dict[str, Callable[[list[Answered]], float]]:

@@ -21,10 +21,10 @@ def call(iou: float | None, selected: int, frames: int) -> dict[str, Any]:
 ERROR = {"kind": "error", "shown": GRID, "selected": [], "iou": None, "refined": None}
 SAID = {"said": "\\boxed{B}"}
 ANSWERS = [
-    {"right": 1.0, "turns": [call(0.5, 2, 8), call(None, 4, 6), SAID], "tokens": 30, "gold": 1, "grid_tokens": 64},
-    {"right": 0.0, "turns": [ERROR, call(1.0, 1, 8), SAID], "tokens": 20, "gold": 1, "grid_tokens": 64},
-    {"right": 1.0, "turns": [SAID], "tokens": 5, "gold": 2, "grid_tokens": 64, "grid": 16},
-    {"right": 0.0, "turns": [call(1.0, 1, 8)], "tokens": 9, "gold": 0, "grid_tokens": 64},  # cut before it was shown
+    {"right": 1.0, "turns": [call(0.5, 2, 8), call(None, 4, 6), SAID], "tokens": 30, "gold": 1, "visual_tokens": 120},
+    {"right": 0.0, "turns": [ERROR, call(1.0, 1, 8), SAID], "tokens": 20, "gold": 1, "visual_tokens": 96},
+    {"right": 1.0, "turns": [SAID], "tokens": 5, "gold": 2, "visual_tokens": 64, "grid": 16},
+    {"right": 0.0, "turns": [call(1.0, 1, 8)], "tokens": 9, "gold": 0, "visual_tokens": 64},  # cut before it was shown
 ]
 
 
@@ -56,16 +56,17 @@ def test_apart_by_gold_frames_and_by_selections() -> None:
     }
 
 
-def record(run: dict[str, Any], tokens: int = 64) -> dict[str, Any]:
-    return {"media": [{"tokens": tokens}], "runs": [run]}
+def record(run: dict[str, Any]) -> dict[str, Any]:
+    return {"runs": [run]}
 
 
 def test_tables_of_a_sample_file() -> None:
     """A stage whose clips' tokens are not known shows a gap, not a number."""
     parts = {"gold": 1.0, "frames": 24.0}
-    selecting = {"outcome": "right", "turns": [call(1.0, 1, 8), SAID], "tokens": 30, "parts": parts}
+    selecting = {"outcome": "right", "turns": [call(1.0, 1, 8), SAID], "tokens": 30, "visual_tokens": 96, "parts": parts}
     direct = {"outcome": "unread", "turns": [SAID], "tokens": 3, "parts": {"gold": 1.0, "frames": 16.0}}
-    first, second, third = measures.tables({"sft": [record(selecting), record(direct)], "none": [record(direct, 0)]})
+    seen = direct | {"visual_tokens": 64}
+    first, second, third = measures.tables({"sft": [record(selecting), record(seen)], "none": [record(direct)]})
     assert [len(row) == len(first["columns"]) for row in first["rows"]] == [True, True]
     assert dict(zip(first["columns"], first["rows"][0], strict=True)) == {
         **{"stage": "sft", "answers": 2, "accuracy": 0.5, "with a selection": 0.5, "selections": 0.5},

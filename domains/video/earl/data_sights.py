@@ -31,6 +31,17 @@ def asked_for(sample: Sample) -> str:
     return f"find {' and '.join(_colours(sample))} ."
 
 
+def told(sample: Sample, frame: int) -> str:
+    """Border and shape of a frame of the clip: "red circle", "red", or "none"."""
+    seen = scenes.describe(sample, frame)
+    return " ".join(word for word in (seen.colour, seen.shape) if word != scenes.NONE) or "none"
+
+
+def scan(sample: Sample, frames: Sequence[int]) -> str:
+    """These frames one by one behind their numbers: "1 none 2 red 3 red circle"."""
+    return " ".join(f"{number} {told(sample, frame)}" for number, frame in enumerate(frames, 1))
+
+
 def look(sample: Sample, frames: Sequence[int]) -> Sight:
     """What these frames of the clip, in this order, show. Families without a rule here show nothing."""
     seen = [scenes.describe(sample, frame) for frame in frames]
@@ -61,10 +72,13 @@ def _none(sample: Sample, frames: Sequence[int], seen: Sequence[Any]) -> Sight:
     return Sight(NOTHING, None)
 
 
+def shows_asked(sample: Sample, seen: Any) -> bool:
+    """Whether what a frame shows is the shape under the border asked about."""
+    return bool(seen.colour == sample.metadata["colour"] and seen.shape != scenes.NONE)
+
+
 def _flashing(sample: Sample, seen: Sequence[Any]) -> list[int]:
-    """Places that show the shape under the border asked about."""
-    colour = sample.metadata["colour"]
-    return [place for place, one in enumerate(seen) if one.colour == colour and one.shape != scenes.NONE]
+    return [place for place, one in enumerate(seen) if shows_asked(sample, one)]
 
 
 def _numbers(places: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 `tables` is the recipe's `measures: earl/measures.py:tables`; `answers`, `summarise` and `by` serve the reproduction.
 An answer is {"right": bool or share, "turns": its turns with what the environment noted, "tokens": the model's own,
-"gold": number of gold frames (0: none known), "grid_tokens": visual tokens of the prompt (0: not known)}.
+"gold": number of gold frames (0: none known), "visual_tokens": of prompt and replies (0: not known)}.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def answers(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "turns": run.get("turns", []),
             "tokens": run["tokens"],
             "gold": int(run.get("parts", {}).get("gold", 0)),
-            "grid_tokens": sum(ref["tokens"] for ref in record["media"]),
+            "visual_tokens": run.get("visual_tokens", 0),
             "grid": run.get("parts", {}).get("frames", 0.0) - sum(len(call["refined"]["frames"]) for call in done(run)),
         }
         for record in records
@@ -70,7 +70,7 @@ def summarise(given: Sequence[Answer]) -> dict[str, float | None]:
         "iou": _mean(map(iou, given)),
         "iou_selected": _mean(map(iou, selecting)),
         "frames": _mean(map(_frames, given)),
-        "visual_tokens": _mean(map(_visual_tokens, given)),
+        "visual_tokens": _mean(answer.get("visual_tokens") or None for answer in given),
         "tokens": _mean(answer["tokens"] for answer in given),
     }
 
@@ -79,11 +79,6 @@ def _frames(answer: Answer) -> float | None:
     """Frames of all rounds and of the grid; None where the grid is not known."""
     first = next((len(turn["shown"]["frames"]) for turn in answer["turns"] if "shown" in turn), answer.get("grid"))
     return first + sum(len(call["refined"]["frames"]) for call in done(answer)) if first else None
-
-
-def _visual_tokens(answer: Answer) -> float | None:
-    grid = answer.get("grid_tokens")
-    return grid + sum(call["refined"]["tokens"] for call in done(answer)) if grid else None
 
 
 def by(given: Sequence[Answer], what: str) -> dict[int, dict[str, float | None]]:

@@ -69,6 +69,9 @@ class TraceOptions(Strict):
     """How often one to three further frames are selected beside the right one, which makes the zoom coarser."""
     hasty: float = Field(0.05, ge=0, le=1)
     """How often the answer is given without a look that was needed."""
+    scan: bool = False
+    """Thoughts tell what each frame shows, in order (`sights.scan`), in place of the few words that matter. A tiny
+    model drawn at random learns to read one frame a word long before it learns to find the one that counts."""
     names: bool = False
     """The first thought also says in which frames of the grid the border is seen; else it says what to look for."""
     seed: int = 0
@@ -92,7 +95,7 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str | None]:
 
     def respond(sample: Sample, attempt: int) -> str | None:
         if sample.metadata.get("family") == captions.FAMILY:
-            return _boxed(captions.THOUGHT, sample)
+            return _boxed(captions.thought(sample), sample)
         if sample.metadata.get("family") not in sights.FAMILIES:
             return None
         return "".join(Writer(sample, made, random.Random(f"{made.seed}:{sample.id}:{attempt}")).turns())
@@ -109,12 +112,13 @@ class Writer:
         self.truth = sample.answer.options.get(sample.answer.gold, sample.answer.gold)
         self.gold: list[int] = self.table.gold()
         self.grid = sights.look(sample, self.table.grid)
+        self.thought = self._scanned if options.scan else self._noticed
 
     def turns(self) -> Turns:
         """The first family, from the drawn one on, that the sample allows."""
         family = self._drawn()
         if family is Family.AT_ONCE or self._slips(self.options.hasty):
-            return [self._answer(self.grid.words)]
+            return [self._answer(self.thought(self.table.grid))]
         writers = {Family.ONE: self._one, Family.TWO: self._two, Family.AGAIN: self._again}
         for name in (family, *(other for other in writers if other is not family)):
             turns = writers[name]()
@@ -148,8 +152,7 @@ class Writer:
 
     def _looked(self, places: Places) -> Turns:
         """A selection on the grid, and the answer with what it brings to sight."""
-        sight = sights.look(self.sample, self.table.brought(places))
-        return [self._call(self._first(), places), self._answer(sight.words)]
+        return [self._call(self._first(), places), self._answer(self.thought(self.table.brought(places)))]
 
     def _two(self) -> Turns | None:
         if self.table.settings.max_rounds < 2:
@@ -162,8 +165,8 @@ class Writer:
                 continue
             if self._slips(self.options.wrong_frame):
                 return self._looked(coarse)
-            last = sights.look(self.sample, self.table.brought(coarse, fine))
-            return [self._call(self._first(), coarse), self._call(sight.words, fine), self._answer(last.words)]
+            last = self.thought(self.table.brought(coarse, fine))
+            return [self._call(self._first(), coarse), self._call(self.thought(frames), fine), self._answer(last)]
         return None
 
     def _again(self) -> Turns | None:
@@ -174,18 +177,18 @@ class Writer:
             frames = self.table.brought((wrong,))
             sight, second = sights.look(self.sample, frames), (len(frames) - 1 if side > 0 else 0,)
             if frames and sight.answer is None and self._shows((wrong,), second):
-                last = sights.look(self.sample, self.table.brought((wrong,), second))
+                last = self.thought(self.table.brought((wrong,), second))
                 return [
                     self._call(self._first(), (wrong,)),
-                    self._call(sight.words, second),
-                    self._answer(last.words),
+                    self._call(self.thought(frames), second),
+                    self._answer(last),
                 ]
         right = next((places for places in self._right() if self._shows(places)), None)
         if right is None:
             return None
         absent = (len(self.table.grid) + self.rng.randrange(4),)
-        last = sights.look(self.sample, self.table.brought(right))
-        return [self._call(self._first(), absent), self._call(AGAIN, right), self._answer(last.words)]
+        last = self.thought(self.table.brought(right))
+        return [self._call(self._first(), absent), self._call(AGAIN, right), self._answer(last)]
 
     def _right(self) -> list[Places]:
         """Selections of gold frames alone: each by itself, and all of them where they are few enough."""
@@ -223,9 +226,17 @@ class Writer:
 
     def _first(self) -> str:
         """The thought before the first call."""
+        if self.options.scan:
+            return self._scanned(self.table.grid)
         words = str(sights.asked_for(self.sample))
         cue = sights.cue_at(self.sample, self.table.grid) if self.options.names else []
         return " ".join([words, "at", *(str(place + 1) for place in cue), "."]) if cue else words
+
+    def _noticed(self, frames: Sequence[int]) -> str:
+        return str(sights.look(self.sample, frames).words)
+
+    def _scanned(self, frames: Sequence[int]) -> str:
+        return str(sights.scan(self.sample, frames))
 
     def _call(self, thought: str, places: Sequence[int]) -> str:
         return f"<think>{thought}</think>{calls.write_call(list(places))}"

@@ -160,9 +160,9 @@ def test_the_pass_rate_pool_keeps_the_questions_between(
     monkeypatch.setattr(rl, "CHUNK", 16)
     stopped = HalfRight(stop_after=32)
     with pytest.raises(KeyboardInterrupt):
-        rl.main(recipe(), finance, folder, stopped)
+        rl.main(recipe(rl_source="passrate"), finance, folder, stopped)
     engine = HalfRight()
-    facts = rl.main(recipe(), finance, folder, engine)
+    facts = rl.main(recipe(rl_source="passrate"), finance, folder, engine)
     assert len(stopped.asked) == 32 and not set(stopped.asked) & set(engine.asked), "finished chunks are kept"
     pool = read_samples(folder.data / "rl_passrate.parquet")
     ids = [*stopped.asked, *engine.asked]

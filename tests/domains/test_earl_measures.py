@@ -63,7 +63,13 @@ def record(run: dict[str, Any]) -> dict[str, Any]:
 def test_tables_of_a_sample_file() -> None:
     """A stage whose clips' tokens are not known shows a gap, not a number."""
     parts = {"gold": 1.0, "frames": 24.0}
-    selecting = {"outcome": "right", "turns": [call(1.0, 1, 8), SAID], "tokens": 30, "visual_tokens": 96, "parts": parts}
+    selecting = {
+        "outcome": "right",
+        "turns": [call(1.0, 1, 8), SAID],
+        "tokens": 30,
+        "visual_tokens": 96,
+        "parts": parts,
+    }
     direct = {"outcome": "unread", "turns": [SAID], "tokens": 3, "parts": {"gold": 1.0, "frames": 16.0}}
     seen = direct | {"visual_tokens": 64}
     first, second, third = measures.tables({"sft": [record(selecting), record(seen)], "none": [record(direct)]})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mmreason.errors import UserError
+from mmreason.media.frame_rules import FrameRule
 from mmreason.project import load_module
 from mmreason.records import Sample
 from mmreason.rollout.replay import turns_of
@@ -19,7 +20,7 @@ from mmreason.rollout.replay import turns_of
 rows = load_module(Path(__file__).parent / "earl_rows.py")
 traces = load_module(rows.EARL / "traces.py")
 captions = load_module(rows.EARL / "data_captions.py")
-sights, tables = traces.sights, traces.tables
+sights, tables, scenes = traces.sights, traces.tables, captions.scenes
 STEADY = {"wrong_frame": 0.0, "junk": 0.0, "hasty": 0.0}
 FAMILIES = ("what", "count", "direction", "order")
 
@@ -166,19 +167,38 @@ def test_bad_traces_are_refused(tmp_path: Path, trace: str, why: str) -> None:
     assert traces.verify(sample, (CALL % 3) + f"<think>x</think>\\boxed{{{sample.answer.gold}}}").accepted
 
 
-def test_captions_say_what_each_frame_shows(tmp_path: Path) -> None:
+def test_scanning_thoughts_tell_every_frame_that_is_shown(tmp_path: Path) -> None:
+    for sample in rows.scenes(tmp_path, 25):
+        (trace,) = written([sample], scan=True)
+        thoughts = re.findall("<think>(.*?)</think>", trace)
+        refined = [
+            note["refined"]["frames"] for note in tables.Table(sample).play(turns_of(trace)) if note.get("refined")
+        ]
+        told = [sights.scan(sample, frames) for frames in (tables.Table(sample).grid, *refined)]
+        assert [thought for thought in thoughts if thought != "again ."] == told
+
+
+def test_a_scan_by_hand(tmp_path: Path) -> None:
+    (sample,) = rows.scenes(tmp_path, 1)
+    event = next(one for one in sample.metadata["events"] if one["colour"] == sample.metadata["colour"])
+    flash, colour = event["flashes"][0], event["colour"]
+    words = sights.scan(sample, [event["first"] - 1, event["first"], flash, flash + 4])
+    assert words == f"1 none 2 {colour} 3 {colour} {event['shape']} 4 {colour}"
+
+
+def test_captions_show_the_answer_and_say_what_each_frame_shows(tmp_path: Path) -> None:
     samples = rows.scenes(tmp_path, 12)
-    for near in (0.0, 1.0):
-        made = list(captions.captions(samples, rows.context(tmp_path), near=near))
-        for sample, row in zip(samples, made, strict=True):
-            said = row.answer.gold.split(" , ")
-            assert row.metadata["twin_of"] == sample.id and len(said) == 16
-            assert ("none" in row.answer.gold) and row.media[0].path == sample.media[0].path
-            if not near:
-                frames = tables.Table(sample).grid
-                assert said == [f"{at} {captions.words(sample, frame)}" for at, frame in enumerate(frames, 1)]
-            else:
-                assert any(len(words.split()) == 3 for words in said), "near an event its shape is seen"
-                assert row.media[0].end - row.media[0].start < 6
-            (trace,) = written([row])
-            assert traces.verify(row, trace).accepted and not traces.verify(row, trace.replace("none", "red")).accepted
+    made = list(captions.captions(samples, rows.context(tmp_path), rows=2, dense=0.5, last=0.5))
+    assert [row.metadata["twin_of"] for row in made] == [sample.id for sample in samples for _ in range(2)]
+    assert {row.question.endswith("?<image 1>") for row in made} == {True, False}
+    for row in made:
+        frames = FrameRule.parse(row.media[0].frame_rule).frames
+        shown = [scenes.describe(row, frame) for frame in frames]
+        assert len(frames) == 16 and sum(one.shape != "none" for one in shown) == 8
+        assert any(one.shape == "none" for one in shown) and row.answer.kind == "free"
+        (trace,) = written([row])
+        assert trace == f"<think>{sights.scan(row, frames)}</think>\\boxed{{{row.metadata['shape']}}}"
+        assert sights.look(row.with_meta(family="what"), frames).answer == row.answer.gold
+        assert traces.verify(row, trace).accepted
+    with pytest.raises(UserError, match="dense 0"):
+        list(captions.captions(samples, rows.context(tmp_path), dense=0.0))

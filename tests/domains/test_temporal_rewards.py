@@ -76,6 +76,8 @@ CASES: list[tuple[str, str, tuple[float, float], tuple[float, float]]] = [
     ("empty", "", (0, 0), (0, 0)),
     ("spaces inside the block", times("10", "20").replace("<answer>", "\n<answer>\n"), (1, 1), (1, 1)),
     ("a list in place of the object", f"{THINK}<answer>[10, 20]</answer>", (0, 0), (0, 1)),
+    ("a million open tags", THINK + "<answer>" * 1_000_000, (0, 0), (0, 0)),
+    ("a million thoughts", "</think><answer>" * 1_000_000 + times("10", "20"), (0, 0), (0, 1)),
     ("deep brackets", f"{THINK}<answer>{'[' * 100_000}</answer>", (0, 0), (0, 0)),
     ("ten thousand digits", times("1" * 10_000, "20"), (1, 0), (0, 0)),
 ]  # fmt: skip
@@ -107,6 +109,8 @@ CHOICES = [
     ("two blocks", f"{THINK}<answer>B</answer><answer>A</answer>", 1, 0),
     ("bare letter", "B", 1, 0),
     ("none", f"{THINK}I cannot say", 0, 0),
+    ("a million open tags", THINK + "<answer>" * 1_000_000, 0, 0),
+    ("a million thoughts", "<think>" + "</think><answer>" * 1_000_000, 0, 0),
 ]
 
 

@@ -125,3 +125,34 @@ def test_a_template_that_opens_the_think_block(own_domain: Path) -> None:
     domain, text = with_terms(own_domain), WELL.removeprefix("<think>")
     assert load_reward(RewardSettings(), domain, opened_think=True)(answer(text), SAMPLE).reward == 1.0
     assert load_reward(RewardSettings(), domain)(answer(text), SAMPLE).reward == 0.0
+
+
+SCHEDULED = """
+from mmreason.records import Verdict
+from mmreason.rewards.terms import Terms
+
+
+def late(rollout, sample, *, progress, options):
+    return options["weight"] * (progress > 0.5)
+
+
+def whole(rollout, sample):
+    verdict = Verdict.of(True, "3", "by hand")
+    return Terms(0.0, 1.0, 1.6, verdict, "", False, parts={"correct": 1.0, "relevance": 0.6})
+"""
+
+
+def test_a_term_may_ask_for_progress_and_options(own_domain: Path) -> None:
+    domain = with_terms(own_domain, term("late"))
+    (own_domain / "rewards.py").write_text(SCHEDULED, encoding="utf-8")
+    reward = load_reward(RewardSettings(), domain, {"weight": 3.0})
+    assert [reward(answer(WELL), SAMPLE, progress).reward for progress in (0.5, 0.51, 1.0)] == [0.0, 3.0, 3.0]
+    assert reward(answer(WELL), SAMPLE).reward == 3.0  # evaluation stands at the end of the schedule
+
+
+def test_a_term_may_give_whole_terms(own_domain: Path) -> None:
+    domain = with_terms(own_domain, term("whole"))
+    (own_domain / "rewards.py").write_text(SCHEDULED, encoding="utf-8")
+    found = load_reward(RewardSettings(), domain)(answer("nothing"), SAMPLE)
+    assert (found.reward, found.accuracy, found.verdict.why) == (1.6, 1.0, "by hand")
+    assert found.parts == {"correct": 1.0, "relevance": 0.6, "rewards.py:whole": 1.6}

@@ -7,7 +7,7 @@ responses on the right, so the responses of all rows stand in the same T columns
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel
@@ -55,10 +55,11 @@ def example_rows(examples: Sequence[Example], pad_id: int, device: torch.device)
     """Prompts and responses of a cold start; what an environment wrote inside a response is not in the mask."""
     prompts = [Encoded(example.prompt.ids, (*example.prompt.media, *example.media)) for example in examples]
     rows = make_rows(prompts, [example.response for example in examples], pad_id, device)
+    mask = rows.mask.clone()  # it may be a view of the attention, which must see what is not trained
     for row, example in enumerate(examples):
         if example.trained:
-            rows.mask[row, : len(example.trained)] &= torch.tensor(example.trained, device=device)
-    return rows
+            mask[row, : len(example.trained)] &= torch.tensor(example.trained, device=device)
+    return replace(rows, mask=mask)
 
 
 def response_hidden(model: PreTrainedModel, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

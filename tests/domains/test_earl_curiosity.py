@@ -33,7 +33,7 @@ def bonus(batch: Batch, **settings: Any) -> list[float]:
 
 
 def test_one_of_eight_earns_most() -> None:
-    """The sheet's largest bonus of the code's form; in the paper's 0.5 (0.3 - 0.125)."""
+    """The largest bonus of the code's form; in the paper's 0.5 (0.3 - 0.125)."""
     batch = group(["call", ""], *[[""]] * 7)
     assert bonus(batch, form="code") == pytest.approx([0.175 / 1.5 * 0.25 / 0.125, *[0.0] * 7])
     assert bonus(batch) == pytest.approx([0.0875, *[0.0] * 7])

@@ -55,7 +55,7 @@ def test_by_hand(selected: list[int], spans: list[tuple[float, float]], frames: 
 
 @pytest.mark.parametrize(("isolated", "gain"), [(1, 8.0), (2, 4.0), (4, 2.0), (8, 1.0)])
 def test_k_isolated_frames_make_the_spacing_k_eighths(isolated: int, gain: float) -> None:
-    """The sheet's table: one frame eight times finer, eight no finer at all. 64 grid frames 16 s apart."""
+    """One frame eight times finer, eight no finer at all. 64 grid frames 16 s apart."""
     info = clip(1024, 1.0)
     frames = zoomed(info, 64, [4 + 7 * place for place in range(isolated)])
     assert len(frames) == 16

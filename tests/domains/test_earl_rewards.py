@@ -1,4 +1,4 @@
-"""EARL's reward: the sheet's value table, which IoU counts, how answers are read, settings that cannot be."""
+"""EARL's reward: a table of values by hand, which IoU counts, how answers are read, settings that cannot be."""
 
 from __future__ import annotations
 

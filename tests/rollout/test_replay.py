@@ -97,6 +97,7 @@ def test_only_what_the_model_said_is_in_the_mask(codec: Codec) -> None:
         == sum(piece.end - piece.start for piece in played.segments if piece.kind is SegmentKind.MODEL)
     )
     assert len(rows.media) == 2
+    assert rows.attention.all()  # what is not trained is still seen
 
 
 @pytest.mark.parametrize("turns", [[CALL], [CALL, CALL, CALL, "two"]])

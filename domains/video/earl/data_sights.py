@@ -14,6 +14,7 @@ from mmreason.records import Sample
 scenes = load_module(Path(__file__).parent.parent / "scenes.py")
 
 NOTHING = "no shape ."
+HERE = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ def told(sample: Sample, frame: int) -> str:
 
 
 def scan(sample: Sample, frames: Sequence[int]) -> str:
-    """These frames one by one behind their numbers: "1 none 2 red 3 red circle"."""
-    return " ".join(f"{number} {told(sample, frame)}" for number, frame in enumerate(frames, 1))
+    """These frames one by one behind their numbers, those marked whose border the question names, and their numbers
+    again: "1 none 2 red here 2 3 red circle here 3 4 blue . here 2 3 ."."""
+    places = cue_at(sample, frames)
+    marks = {place: f" {HERE} {place + 1}" for place in places}
+    entries = [f"{place + 1} {told(sample, frame)}{marks.get(place, '')}" for place, frame in enumerate(frames)]
+    return f"{' '.join(entries)} . {HERE} {_numbers(places) or scenes.NONE} ."
 
 
 def look(sample: Sample, frames: Sequence[int]) -> Sight:

@@ -1,7 +1,7 @@
 """EARL's claims at small scale: arms of its reward, controls of its evidence, on made-up clips.
 
     mmreason reproduce earl                                three seeds, two processes of one thread
-    mmreason reproduce earl options.seeds=5                as many as the method sheet asks before anything is decided
+    mmreason reproduce earl options.seeds=5                as many as it takes to decide anything
     mmreason reproduce earl options.arms=[earl,outcome]    some arms
 
 All arms of a seed begin at one cold start and take the same steps; `uniform` has a cold start of its own, without the

@@ -15,7 +15,7 @@ evidence = load_module(Path(__file__).parent / "measures.py")
 
 SUITE = "earl_events"
 SEEDS_ASKED = 5
-"""Seeds that the method sheet asks for before anything is decided."""
+"""Seeds before anything is decided [reconstructed: as many as the small-scale check of the method was planned with]."""
 CLAIMS = (
     PairedClaim("RL adds to the cold start", "accuracy", "earl", "sft"),
     PairedClaim(

@@ -65,7 +65,7 @@ def purity(rollout: Rollout, sample: Sample, *, progress: float, options: Mappin
 def outcome(rollout: Rollout, sample: Sample) -> Terms:
     """The verdict on the last turn: unread where it was cut or is another call, else as graded there.
 
-    Numbers are equal when they are after rounding to two decimals [reconstructed, sheet section 6].
+    Numbers are equal when they are after rounding to two decimals [reconstructed].
     """
     said = (rollout.extras.get("said") or [rollout.text])[-1]
     terms = score(said, sample.answer, _OUTCOME, lenient=True)

@@ -70,8 +70,8 @@ class TraceOptions(Strict):
     hasty: float = Field(0.05, ge=0, le=1)
     """How often the answer is given without a look that was needed."""
     scan: bool = False
-    """Thoughts tell what each frame shows, in order (`sights.scan`), in place of the few words that matter. A tiny
-    model drawn at random learns to read one frame a word long before it learns to find the one that counts."""
+    """Thoughts tell what each frame shows, in order (`sights.scan`), before the few words that matter. A tiny model
+    drawn at random learns to read one frame after the other long before it learns to find the one that counts."""
     names: bool = False
     """The first thought also says in which frames of the grid the border is seen; else it says what to look for."""
     seed: int = 0
@@ -112,13 +112,12 @@ class Writer:
         self.truth = sample.answer.options.get(sample.answer.gold, sample.answer.gold)
         self.gold: list[int] = self.table.gold()
         self.grid = sights.look(sample, self.table.grid)
-        self.thought = self._scanned if options.scan else self._noticed
 
     def turns(self) -> Turns:
         """The first family, from the drawn one on, that the sample allows."""
         family = self._drawn()
         if family is Family.AT_ONCE or self._slips(self.options.hasty):
-            return [self._answer(self.thought(self.table.grid))]
+            return [self._answer(self._thought(self.table.grid))]
         writers = {Family.ONE: self._one, Family.TWO: self._two, Family.AGAIN: self._again}
         for name in (family, *(other for other in writers if other is not family)):
             turns = writers[name]()
@@ -152,7 +151,7 @@ class Writer:
 
     def _looked(self, places: Places) -> Turns:
         """A selection on the grid, and the answer with what it brings to sight."""
-        return [self._call(self._first(), places), self._answer(self.thought(self.table.brought(places)))]
+        return [self._call(self._first(), places), self._answer(self._thought(self.table.brought(places)))]
 
     def _two(self) -> Turns | None:
         if self.table.settings.max_rounds < 2:
@@ -165,8 +164,8 @@ class Writer:
                 continue
             if self._slips(self.options.wrong_frame):
                 return self._looked(coarse)
-            last = self.thought(self.table.brought(coarse, fine))
-            return [self._call(self._first(), coarse), self._call(self.thought(frames), fine), self._answer(last)]
+            last = self._thought(self.table.brought(coarse, fine))
+            return [self._call(self._first(), coarse), self._call(self._thought(frames), fine), self._answer(last)]
         return None
 
     def _again(self) -> Turns | None:
@@ -177,17 +176,17 @@ class Writer:
             frames = self.table.brought((wrong,))
             sight, second = sights.look(self.sample, frames), (len(frames) - 1 if side > 0 else 0,)
             if frames and sight.answer is None and self._shows((wrong,), second):
-                last = self.thought(self.table.brought((wrong,), second))
+                last = self._thought(self.table.brought((wrong,), second))
                 return [
                     self._call(self._first(), (wrong,)),
-                    self._call(self.thought(frames), second),
+                    self._call(self._thought(frames), second),
                     self._answer(last),
                 ]
         right = next((places for places in self._right() if self._shows(places)), None)
         if right is None:
             return None
         absent = (len(self.table.grid) + self.rng.randrange(4),)
-        last = self.thought(self.table.brought(right))
+        last = self._thought(self.table.brought(right))
         return [self._call(self._first(), absent), self._call(AGAIN, right), self._answer(last)]
 
     def _right(self) -> list[Places]:
@@ -227,16 +226,15 @@ class Writer:
     def _first(self) -> str:
         """The thought before the first call."""
         if self.options.scan:
-            return self._scanned(self.table.grid)
+            return self._thought(self.table.grid)
         words = str(sights.asked_for(self.sample))
         cue = sights.cue_at(self.sample, self.table.grid) if self.options.names else []
         return " ".join([words, "at", *(str(place + 1) for place in cue), "."]) if cue else words
 
-    def _noticed(self, frames: Sequence[int]) -> str:
-        return str(sights.look(self.sample, frames).words)
-
-    def _scanned(self, frames: Sequence[int]) -> str:
-        return str(sights.scan(self.sample, frames))
+    def _thought(self, frames: Sequence[int]) -> str:
+        """What is seen on these frames."""
+        words = str(sights.look(self.sample, frames).words)
+        return f"{sights.scan(self.sample, frames)} {words}" if self.options.scan else words
 
     def _call(self, thought: str, places: Sequence[int]) -> str:
         return f"<think>{thought}</think>{calls.write_call(list(places))}"

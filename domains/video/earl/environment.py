@@ -71,11 +71,11 @@ class FrameTool:
         Raises UserError naming a sample without a clip on the grid of the settings.
         """
         said, told = rollout.extras["said"][-1], rollout.extras["turns"]
+        if not calls.is_call(said):
+            return None  # whatever frames are shown
         scene = self.scene(sample)
         view = scene.now(told)
         heard = calls.read_turn(said, len(view.frames), self.settings.max_selected)
-        if heard.kind is calls.Kind.ANSWER:
-            return None
         if len(told) >= max(self._rounds, 1):
             return self._fail(view, NO_MORE, over=True)
         last = len(told) + 1 >= self._rounds

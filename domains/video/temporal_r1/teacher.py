@@ -1,0 +1,88 @@
+"""The teacher of the embedded clips: looks well, answers carelessly.
+
+Its thought names every event with its seconds, which teaches a tiny model to see, and then the one that is asked about.
+Its answer takes shape and seconds from there at set rates only: the habit that RL has to mend, and the spread that
+selection needs. The paper has no cold start; a model that has never seen a picture cannot do without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mmreason.config.strict import Strict, validate
+from mmreason.project import load_module
+from mmreason.records import Sample
+
+world = load_module(Path(__file__).parents[1] / "scenes_world.py")
+rewards = load_module(Path(__file__).parent / "rewards.py")
+Task = rewards.Task
+
+
+class TeacherSettings(Strict):
+    """`data.teacher.options`; all ours."""
+
+    slip: float = Field(default=0.4, ge=0, le=1)
+    """How often the answer names another shape than the thought."""
+    blur: float = Field(default=0.6, ge=0, le=1)
+    """How often each end of the window is moved."""
+    reach: int = Field(default=3, ge=1)
+    """Largest move in seconds."""
+
+
+def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
+    """(sample, attempt) -> thought and answer. Raises UserError for unknown options."""
+    settings = validate(TeacherSettings, options, "data.teacher.options")
+
+    def respond(sample: Sample, attempt: int) -> str:
+        rng = random.Random(hashlib.sha256(f"{sample.id}:{attempt}".encode()).hexdigest())
+        return f"<think>{seen(sample)}</think><answer>{careless(sample, settings, rng)}</answer>"
+
+    return respond
+
+
+def seen(sample: Sample) -> str:
+    """Every event of the clip, then the one that is asked about: colour, shape, first and last second."""
+    facts = sample.metadata
+    told = {event["colour"]: _told(event, facts["fps"]) for event in facts["events"]}
+    return f"{' '.join(told.values())} so {told[facts['colour']]}"
+
+
+def _told(event: dict[str, Any], fps: float) -> str:
+    last = event["first"] + event["length"] - 1
+    return f"{event['colour']} {event['shape']} {_second(event['first'], fps)} {_second(last, fps)}"
+
+
+def careless(sample: Sample, settings: TeacherSettings, rng: random.Random) -> str:
+    """The answer in the form that the question asks for."""
+    task, shape = rewards.task_of(sample), sample.metadata["shape"]
+    if rng.random() < settings.slip:
+        shape = rng.choice([other for other in world.SHAPES if other != shape])
+    if task is Task.QUESTION:
+        return str(shape)
+    start, end = (_moved(second, sample, settings, rng) for second in _window(sample))
+    times = {"start_time": f"{min(start, end):02d}", "end_time": f"{max(start, end):02d}"}
+    return json.dumps(times if task is Task.GROUNDING else {"option": shape, **times})
+
+
+def _window(sample: Sample) -> tuple[int, int]:
+    """Seconds of the frames that the gold window begins and ends with."""
+    ((start, end),) = sample.evidence["windows"]
+    return round(start), round(end)
+
+
+def _moved(second: int, sample: Sample, settings: TeacherSettings, rng: random.Random) -> int:
+    if rng.random() < settings.blur:
+        second += rng.choice((-1, 1)) * rng.randint(1, settings.reach)
+    return min(max(second, 0), int(sample.metadata["duration"]) - 1)
+
+
+def _second(frame: int, fps: float) -> str:
+    """As the caption of the frame writes it."""
+    return f"{round(frame / fps):02d}"

@@ -53,9 +53,8 @@ def reward(text: str, asked: Sample) -> dict[str, float]:
 
 def test_a_teacher_without_slips_earns_everything() -> None:
     respond = teacher.solver({"slip": 0.0, "blur": 0.0})
-    assert respond(sample("when"), 0) == (
-        '<think>red ring 02 05 blue bar 10 16</think><answer>{"start_time": "10", "end_time": "16"}</answer>'
-    )
+    thought = "<think>red ring 02 05 blue bar 10 16 so blue bar 10 16</think>"
+    assert respond(sample("when"), 0) == thought + '<answer>{"start_time": "10", "end_time": "16"}</answer>'
     assert respond(sample("what"), 0).endswith("<answer>bar</answer>")
     assert respond(sample("grounded"), 0).endswith('{"option": "bar", "start_time": "10", "end_time": "16"}</answer>')
     for family in ("when", "what", "grounded"):
@@ -71,7 +70,7 @@ def test_slips_and_blur_come_at_their_rates_and_keep_the_thought() -> None:
     right = sum(part["semantic"] for part in parts) / len(parts)
     assert right == pytest.approx(0.6, abs=0.06) and all(part["format"] == 1 for part in parts)
     assert sum(part["temporal"] == 1 for part in parts) / len(parts) == pytest.approx(0.04, abs=0.03)
-    assert all(text.startswith("<think>red ring 02 05 blue bar 10 16</think>") for text in texts)
+    assert all(text.startswith("<think>red ring 02 05 blue bar 10 16 so blue bar 10 16</think>") for text in texts)
     assert respond(asked[0], 0) == texts[0] and respond(asked[0], 1) != respond(asked[1], 1)
 
 
@@ -145,7 +144,7 @@ def test_arms_are_recipes_of_their_own() -> None:
     assert arms["threshold7"].options["temporal_r1"]["threshold"] == 0.7
     assert (arms["sigma"].data.selection.rule, arms["sigma"].data.selection.keep) == ("variance", 0.1)
     assert arms["full"].data.selection.keep == 1.0 and arms["lowest"].data.selection.rule == "lowest"
-    assert arms["sft"].sft.max_steps == recipe.grpo.steps and not arms["sft"].sft.unverified
+    assert arms["sft"].sft.max_steps == arms["dual"].grpo.steps and not arms["sft"].sft.unverified
     assert all(arm.seeds.weights == arm.seeds.sampling == 2 for arm in arms.values())
     named = {arm for claim in measures.CLAIMS for arm in (claim.better, claim.worse)}
     assert named <= set(reproduce.ARMS) == set(reproduce.NOTES)

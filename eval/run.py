@@ -53,17 +53,17 @@ def load_engine(recipe: Recipe, path: Path | str, media_root: Path) -> Engine:
     """The engine that `eval.engine` names, with the model at `path`. Raises MissingExtra where vLLM is absent."""
     from mmreason.models.run_codec import load_run_codec
 
-    codec = load_run_codec(path, media_root)
     if recipe.eval.engine == "transformers":
         from mmreason.models.load import load_model
         from mmreason.rollout.transformers_engine import TransformersEngine
 
-        return TransformersEngine(load_model(path, recipe.model.dtype).eval(), codec)
+        model = load_model(path, recipe.model.dtype).eval()  # first: it says in one line that there is no checkpoint
+        return TransformersEngine(model, load_run_codec(path, media_root))
     require("vllm", "vllm", "evaluate with eval.engine=vllm")
     from mmreason.rollout.vllm_engine import VllmEngine
 
     longest = recipe.data.max_prompt_tokens + recipe.eval.sampling.max_new_tokens
-    return VllmEngine(path, codec, recipe.model.dtype, longest)
+    return VllmEngine(path, load_run_codec(path, media_root), recipe.model.dtype, longest)
 
 
 def main(

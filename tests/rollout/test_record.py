@@ -87,6 +87,8 @@ def test_a_row_holds_the_whole_answer(tmp_path: Path) -> None:
         "external": False,
         "parent": -1,
         "fork": 0,
+        "parts": None,
+        "turns": None,
         "segments": [{"start": 0, "end": 2, "turn": 0, "kind": "model"}],
     }
     assert (rows[1]["parent"], rows[1]["fork"]) == (0, 1)

@@ -9,6 +9,7 @@ and lives on; the next call after a death starts another.
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.metadata
 import json
 import os
@@ -152,6 +153,7 @@ def read_frames(path: Path, indices: Sequence[int], take: Callable[[np.ndarray],
     return [taken[place] for place in header["places"]]
 
 
+@functools.cache
 def version() -> str:
     """What decides the pixels of a frame beside the file."""
     return f"av {importlib.metadata.version('av')}"

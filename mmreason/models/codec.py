@@ -57,7 +57,7 @@ class Codec:
         self.visual = Visual(images, media_root, store=store) if images is not None else None
         vocabulary = tokenizer.get_vocab()
         self.visual_ids = [vocabulary[token] for token in (IMAGE_PAD, VIDEO_PAD) if token in vocabulary]
-        """Ids that stand for visual features; sampling must never produce them."""
+        """Ids that stand for visual features, of pictures first; sampling must never produce them."""
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 

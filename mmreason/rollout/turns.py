@@ -127,8 +127,7 @@ def observation(
         if markers.picture is None:
             raise UserError(f"sample {sample}: the environment replied with a picture, but the model reads text only")
         medium = part if isinstance(part, Medium) else codec.patches(part.convert("RGB"))
-        pad = codec.tokenizer.get_vocab()[IMAGE_PAD]
-        ids += [*markers.picture[0], *[pad] * medium.num_tokens(codec.merge), *markers.picture[1]]
+        ids += [*markers.picture[0], *[codec.visual_ids[0]] * medium.num_tokens(codec.merge), *markers.picture[1]]
         media.append(medium)
     return [*ids, *markers.closes], media
 

@@ -186,9 +186,10 @@ def test_a_scan_by_hand(tmp_path: Path) -> None:
     event = next(one for one in sample.metadata["events"] if one["colour"] == sample.metadata["colour"])
     flash, colour = event["flashes"][0], event["colour"]
     words = sights.scan(sample, [event["first"] - 1, event["first"], flash, flash + 4])
-    marked = f"2 {colour} here 2 3 {colour} {event['shape']} here 3 4 {colour} here 4"
-    assert words == f"1 none {marked} . here 2 3 4 ."
-    assert sights.scan(sample, [event["first"] - 1]) == "1 none . here none ."
+    seen = f"{colour} {colour}"
+    marked = f"2 {seen} here 2 3 {seen} {event['shape']} here 3 4 {seen} here 4"
+    assert words == f"1 {colour} none {marked} . here 2 3 4 ."
+    assert sights.scan(sample, [event["first"] - 1]) == f"1 {colour} none . here none ."
 
 
 def test_captions_show_the_answer_and_say_what_each_frame_shows(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Gold frames by the leave-in test: the smallest set of grid frames on which a frozen model still answers right.
 
-A set is enough when at least 6 of 8 sampled answers are right [EARL sheet, section 3, inferred]. Frames go greedily,
+A set is enough when at least 6 of 8 sampled answers are right [reconstructed]. Frames go greedily,
 first in blocks of half of them, then of a quarter, at last one by one until none can go: for 32 frames about 60
 questions where going one by one from the start would ask up to 500 [reconstructed]. Were a larger set never worse than
 a smaller one, what is left would be minimal; a model that extra frames confuse may leave a frame too many.

@@ -2,7 +2,7 @@
 
 The endpoint is the policy: it gets the domain's prompt with the grid as pictures, its calls are answered by the very
 environment of RL, and what it said is kept turn by turn where it ended well. Rejection sampling of this kind stands in
-for the paper's 3.8k trajectories, of which neither teacher nor check is known [EARL sheet, section 3].
+for the paper's 3.8k trajectories, of which neither teacher nor check is known.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The other two ways to them stand beside: `data_leave_in.py` asks a frozen model, `data_keyframes.py` a teacher. All
 leave the same evidence: `gold_times` and `grid_times` in seconds, so that the labels survive another grid,
 `gold_frames` as 0-based positions on that grid, and `label_source`. The paper labels with GPT-4o and people; moments
-in their place are the sheet's substitute [EARL sheet, section 3, inferred]. A sample without gold leaves as a Drop.
+in their place are a substitute [reconstructed]. A sample without gold leaves as a Drop.
 """
 
 from __future__ import annotations

@@ -34,8 +34,6 @@ PROCESSES = 2
 WARM = "warm"
 POOLED = "random"
 """The data arm that draws the answers which the others share."""
-SHARED: dict[str, Any] = {"data.rl_source": "all", "grpo.steps": 30}
-"""Of all arms. Fewer steps than the `cpu` profile, so that all arms of three seeds are done within an hour."""
 WHEN = {"data.rl_kinds": ["interval"]}
 ARMS: dict[str, dict[str, Any]] = {
     WARM: {},
@@ -89,7 +87,7 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     homes = {arm: [RunFolder(folder.path / _name(seed, arm)) for seed in range(seeds)] for arm in arms}
     stages = {arm: stage_of(arm) for arm in arms}
     scores, text = measures.compare(homes, stages, NOTES)
-    write_json(folder.path / "reproduce.json", {"seeds": seeds, "shared": SHARED, **scores})
+    write_json(folder.path / "reproduce.json", {"seeds": seeds, "arms": {arm: ARMS[arm] for arm in arms}, **scores})
     write_text(folder.path / "reproduce.md", text)
     print(text)
 
@@ -105,14 +103,14 @@ def stage_of(arm: str) -> str:
 
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """The recipe of one arm and seed. The SFT arm takes as many steps as GRPO, of as many questions."""
-    settings = SHARED | ({"data.rl_source": "variance", "data.selection.keep": KEEP} if arm in DATA_ARMS else {})
-    settings |= ARMS[arm]
+    chosen = {"data.rl_source": "variance", "data.selection.keep": KEEP}
+    settings: dict[str, Any] = (chosen if arm in DATA_ARMS else {"data.rl_source": "all"}) | ARMS[arm]
     options = {key: value for key, value in recipe.options.items() if key not in OWN}
     recipe = recipe.model_copy(update={"options": options})
     if arm == "sft":
         assert recipe.grpo is not None
         count = recipe.grpo.prompts
-        size = {"max_steps": SHARED["grpo.steps"], "batch": count, "micro_batch": count}
+        size = {"max_steps": recipe.grpo.steps, "batch": count, "micro_batch": count}
         settings |= {f"sft.{key}": value for key, value in size.items()}
         settings |= {"sft.unverified": False, "sft.optim.lr": recipe.grpo.optim.lr, "sft.optim.warmup": 0.0}
     return variant(recipe, settings, seed, arm)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from mmreason.project import load_module
@@ -15,8 +14,8 @@ from mmreason.rewards.extract import after_thinking
 from mmreason.rewards.times import temporal_iou
 from mmreason.run.folder import RunFolder
 from mmreason.run.metrics import read_metrics
-from mmreason.suites.intervals import Interval, cluster_bootstrap
 from mmreason.suites.reference.spans import said_windows
+from mmreason.suites.seeded import PairedClaim, arms_table, findings_table, judge
 
 settings = load_module(Path(__file__).parent / "settings.py")
 world = load_module(Path(__file__).parents[1] / "scenes_world.py")
@@ -27,33 +26,22 @@ NEAR = 0.95
 """Share of the last reward that counts as learnt."""
 WINDOW = 3
 """Steps whose mean reward is one point of the curve."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """`better` is above `worse` in `suite`, question by question."""
-
-    text: str
-    suite: str
-    better: str
-    worse: str
-
-
+STEPS = "steps to 95 %"
 CLAIMS = (
-    Claim("a reward for what and when: GRPO lifts moments", "when", "dual", "warm"),
-    Claim("a reward for what and when: GRPO lifts answers", "what", "dual", "warm"),
-    Claim("a reward for what and when: GRPO lifts both together", "grounded", "dual", "warm"),
-    Claim("both kinds of credit help grounded answers more than moments alone", "grounded", "dual", "iou"),
-    Claim("ungated credit is at least as good as gated", "grounded", "dual", "gated"),
-    Claim("continuous tIoU beats a threshold of 0.5", "when", "iou", "threshold5"),
-    Claim("a threshold of 0.5 beats one of 0.7", "when", "threshold5", "threshold7"),
-    Claim("RL generalises better than SFT on moments", "long", "iou", "sft"),
-    Claim("RL on moments keeps answers that SFT on moments forgets", "what", "iou", "sft"),
-    Claim("selection by spread: 10 % beat any 10 %", "all", "sigma", "random"),
-    Claim("selection by spread: 10 % are as good as the whole pool", "all", "sigma", "full"),
-    Claim("the least spread teaches less than any 10 %", "all", "random", "lowest"),
-    Claim("unsolved questions teach less than any 10 %", "all", "random", "unsolved"),
-    Claim("RITA's quotas beat any 10 %", "all", "rita", "random"),
+    PairedClaim("a reward for what and when: GRPO lifts moments", "when", "dual", "warm"),
+    PairedClaim("a reward for what and when: GRPO lifts answers", "what", "dual", "warm"),
+    PairedClaim("a reward for what and when: GRPO lifts both together", "grounded", "dual", "warm"),
+    PairedClaim("both kinds of credit help grounded answers more than moments alone", "grounded", "dual", "iou"),
+    PairedClaim("ungated credit is at least as good as gated", "grounded", "dual", "gated"),
+    PairedClaim("continuous tIoU beats a threshold of 0.5", "when", "iou", "threshold5"),
+    PairedClaim("a threshold of 0.5 beats one of 0.7", "when", "threshold5", "threshold7"),
+    PairedClaim("RL generalises better than SFT on moments", "long", "iou", "sft"),
+    PairedClaim("RL on moments keeps answers that SFT on moments forgets", "what", "iou", "sft"),
+    PairedClaim("selection by spread: 10 % beat any 10 %", "all", "sigma", "random"),
+    PairedClaim("selection by spread: 10 % are as good as the whole pool", "all", "sigma", "full"),
+    PairedClaim("the least spread teaches less than any 10 %", "all", "random", "lowest"),
+    PairedClaim("unsolved questions teach less than any 10 %", "all", "random", "unsolved"),
+    PairedClaim("RITA's quotas beat any 10 %", "all", "rita", "random"),
 )
 SUITES = ("when", "long", "what", "grounded")
 Credits = dict[str, dict[str, float]]
@@ -66,13 +54,18 @@ def compare(
     """(what reproduce.json holds, what reproduce.md says); the seeds of every arm in the same order."""
     scores = {arm: [measure(home, stages[arm]) for home in seeds] for arm, seeds in homes.items()}
     credit = {arm: [credits(home, stages[arm]) for home in seeds] for arm, seeds in homes.items()}
-    rows = [(claim, *judged(claim, credit)) for claim in CLAIMS if {claim.better, claim.worse} <= set(homes)]
-    claims = [
-        {"claim": claim.text, "suite": claim.suite, "better": claim.better, "worse": claim.worse}
-        | {"difference": interval._asdict(), "by_seed": by_seed, "verdict": verdict}
-        for claim, interval, by_seed, verdict in rows
+    findings = [
+        judge(
+            claim,
+            [seed[claim.measure] for seed in credit[claim.better]],
+            [seed[claim.measure] for seed in credit[claim.worse]],
+            SEEDS_ASKED,
+        )
+        for claim in CLAIMS
+        if {claim.better, claim.worse} <= set(homes)
     ]
-    return {"scores": scores, "claims": claims}, table(scores, notes) + "\n" + verdicts(rows)
+    text = arms_table(scores, notes, (STEPS,)) + "\n" + findings_table(findings, SEEDS_ASKED)
+    return {"scores": scores, "claims": [found.to_dict() for found in findings]}, text
 
 
 def records(home: RunFolder, stage: str, suite: str) -> list[dict[str, Any]]:
@@ -122,7 +115,7 @@ def measure(home: RunFolder, stage: str) -> dict[str, float]:
     steps = [row for row in read_metrics(home.metrics) if row["stage"] == "grpo"]
     if stage == "grpo":
         values["dead groups"] = fmean(row["zero_advantage_groups"] for row in steps)
-        values["steps to 95 %"] = steps_to_last([row["reward"] for row in steps]) / 100  # shown as a percentage
+        values[STEPS] = float(steps_to_last([row["reward"] for row in steps]))
     kept = home.data / "rl_variance.parquet"
     if kept.is_file():
         values["wrong windows kept"] = _spoilt_share(home)
@@ -152,47 +145,3 @@ def steps_to_last(rewards: Sequence[float]) -> int:
     goal = means[0] + NEAR * (means[-1] - means[0])
     reached = (at for at, value in enumerate(means, start=1) if (value - goal) * (means[-1] - means[0]) >= 0)
     return next(reached, len(rewards))
-
-
-def judged(claim: Claim, credit: Mapping[str, Sequence[Credits]]) -> tuple[Interval, list[float], str]:
-    """Paired difference over questions of all seeds with a bootstrap interval that resamples questions, the difference
-    of each seed, and the verdict: with the seeds that are asked for it holds above 0 and fails below."""
-    gains, names, by_seed = [], [], []
-    for up, down in zip(credit[claim.better], credit[claim.worse], strict=True):
-        own = [up[claim.suite][name] - down[claim.suite][name] for name in up[claim.suite]]
-        gains += own
-        names += list(up[claim.suite])
-        by_seed.append(fmean(own))
-    interval = cluster_bootstrap(gains, names)
-    if len(by_seed) < SEEDS_ASKED:
-        return interval, by_seed, "not decided"
-    verdict = "holds" if interval.low > 0 else "fails" if interval.high < 0 else "not decided"
-    return interval, by_seed, verdict
-
-
-def table(scores: Mapping[str, Sequence[Mapping[str, float]]], notes: Mapping[str, str]) -> str:
-    """Arms by measure: mean and deviation over seeds, in percent."""
-    columns = list(dict.fromkeys(name for seeds in scores.values() for name in seeds[0]))
-    lines = ["| arm | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for arm, seeds in scores.items():
-        cells = [_cell([seed[name] for seed in seeds if name in seed]) for name in columns]
-        lines.append(f"| {arm}: {notes[arm]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    return f"{100 * fmean(values):.1f}" + (f" +- {100 * stdev(values):.1f}" if len(values) > 1 else "")
-
-
-def verdicts(rows: Sequence[tuple[Claim, Interval, list[float], str]]) -> str:
-    """Claims with their differences in points."""
-    lines = ["| claim | difference, 95 % interval | by seed | sign | verdict |", "|---|---|---|---|---|"]
-    for claim, gain, by_seed, verdict in rows:
-        shown = f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
-        seeds = ", ".join(f"{100 * value:+.1f}" for value in by_seed)
-        sign = "as claimed" if gain.low > 0 else "against" if gain.high < 0 else "open"
-        where = f"{claim.better} - {claim.worse}, {claim.suite}"
-        lines.append(f"| {claim.text} ({where}) | {shown} | {seeds} | {sign} | {verdict} |")
-    return "\n".join(lines) + f"\n\n{SEEDS_ASKED} seeds are asked for; with fewer nothing is decided.\n"

@@ -14,12 +14,13 @@ import pytest
 from mmreason.errors import UserError
 from mmreason.media.frame_rules import FrameRule
 from mmreason.project import load_module
-from mmreason.records import Sample
+from mmreason.records import AnswerKind, Sample
 from mmreason.rollout.replay import turns_of
 
 rows = load_module(Path(__file__).parent / "earl_rows.py")
 traces = load_module(rows.EARL / "traces.py")
 captions = load_module(rows.EARL / "data_captions.py")
+refused = load_module(rows.EARL / "data_refused.py")
 sights, tables, scenes = traces.sights, traces.tables, captions.scenes
 STEADY = {"wrong_frame": 0.0, "junk": 0.0, "hasty": 0.0}
 FAMILIES = ("what", "count", "direction", "order")
@@ -101,7 +102,7 @@ def kind(sample: Sample, trace: str) -> str:
     return {0: "at_once", 1: "one"}.get(len(notes), "two" if hits[:1] == [True] else "again")
 
 
-def test_families_have_the_shares_of_the_sheet(tmp_path: Path) -> None:
+def test_families_have_their_shares(tmp_path: Path) -> None:
     samples = rows.scenes(tmp_path, 200)
     found = Counter(kind(*pair) for pair in zip(samples, written(samples, **STEADY), strict=True))
     wanted = {"one": 100, "two": 50, "again": 30, "at_once": 20}
@@ -119,6 +120,19 @@ def test_again_begins_with_a_frame_beside_or_with_one_that_is_not_there(tmp_path
         assert second["kind"] == "call" and second["refined"]
         assert ("again ." in trace) == (first["kind"] == "error")
     assert kinds["call"] and kinds["error"]
+
+
+def test_with_the_tool_off_a_trace_says_what_the_grid_shows(tmp_path: Path) -> None:
+    for sample in refused.refused(rows.scenes(tmp_path, 12), None):
+        (trace,) = written([sample])
+        first, second = turns_of(trace)
+        (note, nothing) = tables.Table(sample).play([first, second])
+        assert note["error"] == "the tool is disabled" and nothing == {}
+        words = sights.look(sample, tables.Table(sample).grid).words
+        assert second == f"<think>{words}</think>\\boxed{{{sample.answer.gold}}}"
+        assert sample.answer.kind is AnswerKind.FREE and set(first_selection(trace)) <= set(
+            sample.evidence["gold_frames"]
+        )
 
 
 def test_one_round_allows_no_second_look(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample,
 
 HERE = project_dir() / "domains" / "video" / "temporal_r1"
 teacher = load_module(HERE / "teacher.py")
+data_seconds = teacher.data_seconds
 rewards = load_module(HERE / "rewards.py")
 pool = load_module(HERE / "reproduce_pool.py")
 measures = load_module(HERE / "reproduce_measures.py")
@@ -41,7 +41,7 @@ def sample(family: str, number: int = 0) -> Sample:
             "shape": "bar",
             "fps": 1,
             "duration": 32.0,
-            "events": EVENTS,
+            "events": [dict(event) for event in EVENTS],
         },
     )
 
@@ -51,10 +51,12 @@ def reward(text: str, asked: Sample) -> dict[str, float]:
     return made
 
 
+THOUGHT = "<think>blue red ring 02 05 blue blue bar 10 16 here bar 10 16 so bar 10 16 .</think>"
+
+
 def test_a_teacher_without_slips_earns_everything() -> None:
     respond = teacher.solver({"slip": 0.0, "blur": 0.0})
-    thought = "<think>red ring 02 05 blue bar 10 16 so blue bar 10 16</think>"
-    assert respond(sample("when"), 0) == thought + '<answer>{"start_time": "10", "end_time": "16"}</answer>'
+    assert respond(sample("when"), 0) == THOUGHT + '<answer>{"start_time": "10", "end_time": "16"}</answer>'
     assert respond(sample("what"), 0).endswith("<answer>bar</answer>")
     assert respond(sample("grounded"), 0).endswith('{"option": "bar", "start_time": "10", "end_time": "16"}</answer>')
     for family in ("when", "what", "grounded"):
@@ -70,8 +72,19 @@ def test_slips_and_blur_come_at_their_rates_and_keep_the_thought() -> None:
     right = sum(part["semantic"] for part in parts) / len(parts)
     assert right == pytest.approx(0.6, abs=0.06) and all(part["format"] == 1 for part in parts)
     assert sum(part["temporal"] == 1 for part in parts) / len(parts) == pytest.approx(0.04, abs=0.03)
-    assert all(text.startswith("<think>red ring 02 05 blue bar 10 16 so blue bar 10 16</think>") for text in texts)
+    assert all(text.startswith(THOUGHT) for text in texts)
     assert respond(asked[0], 0) == texts[0] and respond(asked[0], 1) != respond(asked[1], 1)
+
+
+def test_seconds_are_told_one_by_one() -> None:
+    asked = sample("what").with_meta(frames=18, flash=2)
+    for event, flash in zip(asked.metadata["events"], (2, 12), strict=True):
+        event |= {"family": "what", "flashes": [flash], "moves": "", "aside": 0.0}
+    (row,) = data_seconds.seconds([asked], None)
+    assert row.answer.kind is AnswerKind.FREE and row.metadata["question"] == "what is seen each second ?"
+    told = teacher.solver({})(row, 0)
+    assert told.startswith("<think>00 none 01 none 02 red ring 03 red ring 04 red 05 red 06 none 07 none")
+    assert told.endswith("12 blue bar 13 blue bar 14 blue 15 blue 16 blue 17 none</think><answer>red blue</answer>")
 
 
 def test_unknown_teacher_options_are_refused() -> None:
@@ -118,21 +131,6 @@ def test_credit_of_a_grounded_answer_counts_both_parts() -> None:
     assert measures.credit_of(row("q", 1.0, text), "grounded") == pytest.approx((1 + 0.5) / 2)
     assert measures.credit_of(row("q", 0.0, "nothing"), "grounded") == 0
     assert measures.credit_of(row("q", 0.3), "when") == 0.3
-
-
-def test_verdicts_need_the_seeds_that_the_sheet_asks_for() -> None:
-    rng = random.Random(0)
-    claim = measures.Claim("better", "when", "a", "b")
-
-    def seeds(count: int, lead: float) -> dict[str, Any]:
-        lower = [{"when": {str(q): rng.random() for q in range(50)}} for _ in range(count)]
-        upper = [{"when": {name: value + lead for name, value in one["when"].items()}} for one in lower]
-        return {"a": upper, "b": lower}
-
-    gain, by_seed, verdict = measures.judged(claim, seeds(5, 0.2))
-    assert verdict == "holds" and gain.mean == pytest.approx(0.2) and by_seed == [pytest.approx(0.2)] * 5
-    assert measures.judged(claim, seeds(5, -0.2))[2] == "fails"
-    assert measures.judged(claim, seeds(3, 0.2))[2] == "not decided"
 
 
 def test_arms_are_recipes_of_their_own() -> None:

@@ -81,11 +81,14 @@ class Table:
 
     def play(self, turns: Sequence[str]) -> list[dict[str, Any]]:
         """The environment's notes on each turn; shorter than `turns` where it ends the answer before the last."""
+        return self._play(self._sample, turns)
+
+    def _play(self, sample: Sample, turns: Sequence[str]) -> list[dict[str, Any]]:
         notes: list[dict[str, Any]] = []
         for turn in range(len(turns)):
             said = list(turns[: turn + 1])
             rollout = Rollout((), (), (), "".join(said), Stop.EOS, extras={"said": said, "turns": list(notes)})
-            reply = self._environment.reply(self._sample, rollout, turn)
+            reply = self._environment.reply(sample, rollout, turn)
             notes.append(reply.info if reply is not None else {})
             if reply is None or reply.done:
                 break
@@ -93,7 +96,8 @@ class Table:
 
     def gold(self) -> list[int]:
         """Places of the gold frames on the grid. Raises UserError for a sample without labels."""
-        places = self.play([calls.write_call([0])])[0]["gold"]
+        asked = self._sample.with_meta(tool_off=False)  # what is off tells nothing
+        places = self._play(asked, [calls.write_call([0])])[0]["gold"]
         if not places:
             raise UserError(
                 f"sample {self._sample.id} has no gold frames; label it with earl/gold.py:from_moments first"

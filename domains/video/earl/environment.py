@@ -76,10 +76,11 @@ class FrameTool:
         scene = self.scene(sample)
         view = scene.now(told)
         heard = calls.read_turn(said, len(view.frames), self.settings.max_selected)
-        if len(told) >= max(self._rounds, 1):
+        rounds = 0 if tool_is_off(sample) else self._rounds
+        if len(told) >= max(rounds, 1):
             return self._fail(view, NO_MORE, over=True)
-        last = len(told) + 1 >= self._rounds
-        if self._rounds == 0:
+        last = len(told) + 1 >= rounds
+        if rounds == 0:
             return self._fail(view, NO_TOOL, last=True)
         if heard.kind is calls.Kind.ERROR:
             return self._fail(view, heard.error, last=last)
@@ -156,6 +157,11 @@ class FrameTool:
         template = self.settings.caption or ref.caption or settings.CAPTION
         pairs = zip(captions(template, view.seconds), shown, strict=True)
         return [part for pair in pairs for part in pair]
+
+
+def tool_is_off(sample: Sample) -> bool:
+    """Whether the tool is switched off for this sample alone, as `data_refused.py` marks it."""
+    return bool(sample.metadata.get("tool_off"))
 
 
 def clip_ref(sample: Sample, grid: int) -> MediaRef:

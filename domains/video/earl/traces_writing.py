@@ -22,6 +22,7 @@ from mmreason.records import Sample
 
 _HERE = Path(__file__).parent
 calls = load_module(_HERE / "calls.py")
+environment = load_module(_HERE / "environment.py")
 sights = load_module(_HERE / "data_sights.py")
 tables = load_module(_HERE / "data_table.py")
 
@@ -44,8 +45,6 @@ class Family(StrEnum):
     """A selection that shows nothing, or fails, and a second one that does."""
     AT_ONCE = "at_once"
     """No call: the grid shows the answer."""
-    REFUSED = "refused"
-    """Calls that fail until the answer is demanded, and what the grid lets one say."""
 
 
 class TraceOptions(Strict):
@@ -54,9 +53,9 @@ class TraceOptions(Strict):
     shares: dict[Family, float] = Field(
         default={Family.ONE: 0.5, Family.TWO: 0.25, Family.AGAIN: 0.15, Family.AT_ONCE: 0.1}
     )
-    """Of the families [reconstructed after Pixel Reasoner's templates; refused, not among them, is for a model drawn at
-    random, which heeds no demand that it never saw]. A family that a sample does not allow gives its place to the next
-    of one, two, again; at_once is drawn the more often among samples that allow it."""
+    """Of the families [reconstructed after Pixel Reasoner's templates].
+    A family that a sample does not allow gives its place to the next of one, two, again; at_once is drawn the more
+    often among samples that allow it."""
     wrong_frame: float = Field(0.4, ge=0, le=1)
     """How often a trace of one selection looks at another frame, or one of two skips the fine one [reconstructed:
     leaves the right frame to about half of all traces]."""
@@ -91,11 +90,14 @@ class Writer:
 
     def turns(self) -> Turns:
         """The first family, from the drawn one on, that the sample allows."""
+        if environment.tool_is_off(self.sample):
+            return [
+                self._call(self._first(), (self.rng.choice(self.gold),)),
+                self._answer(self._thought(self.table.grid)),
+            ]
         family = self._drawn()
         if family is Family.AT_ONCE or self._slips(self.options.hasty):
             return [self._answer(self._thought(self.table.grid))]
-        if family is Family.REFUSED:
-            return self._refused()
         writers = {Family.ONE: self._one, Family.TWO: self._two, Family.AGAIN: self._again}
         for name in (family, *(other for other in writers if other is not family)):
             turns = writers[name]()
@@ -105,7 +107,7 @@ class Writer:
 
     def _drawn(self) -> Family:
         shares = self.options.shares
-        others = [family for family in Family if family is not Family.AT_ONCE and shares.get(family)]
+        others = [family for family in (Family.ONE, Family.TWO, Family.AGAIN) if shares.get(family)]
         if self.grid.answer == self.truth:
             seen = min(1.0, len(self.table.grid) * self.sample.metadata["flash"] / self.sample.metadata["frames"])
             chance = shares.get(Family.AT_ONCE, 0.0) / sum(shares.values()) / seen
@@ -163,16 +165,9 @@ class Writer:
         right = next((places for places in self._right() if self._shows(places)), None)
         if right is None:
             return None
+        absent = (len(self.table.grid) + self.rng.randrange(4),)
         last = self._thought(self.table.brought(right))
-        return [self._call(self._first(), self._absent()), self._call(AGAIN, right), self._answer(last)]
-
-    def _refused(self) -> Turns:
-        """Frames that are not there, as often as the tool answers; it says then that the answer is due."""
-        more = [self._call(AGAIN, self._absent()) for _ in range(self.table.settings.max_rounds - 1)]
-        return [self._call(self._first(), self._absent()), *more, self._answer(self._thought(self.table.grid))]
-
-    def _absent(self) -> Places:
-        return (len(self.table.grid) + self.rng.randrange(4),)
+        return [self._call(self._first(), absent), self._call(AGAIN, right), self._answer(last)]
 
     def _right(self) -> list[Places]:
         """Selections of gold frames alone: each by itself, and all of them where they are few enough."""

@@ -14,15 +14,15 @@ from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample,
 
 HERE = project_dir() / "domains" / "video" / "temporal_r1"
 teacher = load_module(HERE / "teacher.py")
-data_seconds = teacher.data_seconds
 rewards = load_module(HERE / "rewards.py")
 pool = load_module(HERE / "reproduce_pool.py")
 measures = load_module(HERE / "reproduce_measures.py")
 reproduce = load_module(HERE / "reproduce.py")
 
+STILL = {"family": "what", "moves": "", "aside": 0.0}
 EVENTS = [
-    {"colour": "red", "shape": "ring", "first": 2, "length": 4},
-    {"colour": "blue", "shape": "bar", "first": 10, "length": 7},
+    {"colour": "red", "shape": "ring", "first": 2, "length": 4, "flashes": [2], **STILL},
+    {"colour": "blue", "shape": "bar", "first": 10, "length": 7, "flashes": [11], **STILL},
 ]
 
 
@@ -40,8 +40,10 @@ def sample(family: str, number: int = 0) -> Sample:
             "colour": "blue",
             "shape": "bar",
             "fps": 1,
-            "duration": 32.0,
-            "events": [dict(event) for event in EVENTS],
+            "duration": 18.0,
+            "frames": 18,
+            "flash": 2,
+            "events": EVENTS,
         },
     )
 
@@ -51,7 +53,12 @@ def reward(text: str, asked: Sample) -> dict[str, float]:
     return made
 
 
-THOUGHT = "<think>blue red ring 02 05 blue blue bar 10 16 here bar 10 16 so bar 10 16 .</think>"
+SECONDS = (
+    "00 blue none 01 blue none 02 blue red ring 03 blue red ring 04 blue red 05 blue red 06 blue none 07 blue none "
+    "08 blue none 09 blue none 10 blue blue here 10 11 blue blue bar here 11 12 blue blue bar here 12 "
+    "13 blue blue here 13 14 blue blue here 14 15 blue blue here 15 16 blue blue here 16 17 blue none"
+)
+THOUGHT = f"<think>{SECONDS} . here 10 11 12 13 14 15 16 . so bar 10 16 .</think>"
 
 
 def test_a_teacher_without_slips_earns_everything() -> None:
@@ -76,17 +83,6 @@ def test_slips_and_blur_come_at_their_rates_and_keep_the_thought() -> None:
     assert respond(asked[0], 0) == texts[0] and respond(asked[0], 1) != respond(asked[1], 1)
 
 
-def test_seconds_are_told_one_by_one() -> None:
-    asked = sample("what").with_meta(frames=18, flash=2)
-    for event, flash in zip(asked.metadata["events"], (2, 12), strict=True):
-        event |= {"family": "what", "flashes": [flash], "moves": "", "aside": 0.0}
-    (row,) = data_seconds.seconds([asked], None)
-    assert row.answer.kind is AnswerKind.FREE and row.metadata["question"] == "what is seen each second ?"
-    told = teacher.solver({})(row, 0)
-    assert told.startswith("<think>00 none 01 none 02 red ring 03 red ring 04 red 05 red 06 none 07 none")
-    assert told.endswith("12 blue bar 13 blue bar 14 blue 15 blue 16 blue 17 none</think><answer>red blue</answer>")
-
-
 def test_unknown_teacher_options_are_refused() -> None:
     with pytest.raises(UserError, match="slipp"):
         teacher.solver({"slipp": 0.1})
@@ -100,7 +96,7 @@ def test_a_fifth_of_the_windows_is_moved_off_the_event() -> None:
     assert not any(one.metadata["family"] == "what" for one in moved)
     for one in moved:
         ((start, end),) = one.evidence["windows"]
-        assert end - start == 6 and (end < 10 or start > 16) and 0 <= start and end <= 31
+        assert end - start == 6 and (end < 10 or start > 16) and 0 <= start and end <= 17
         assert one.answer.kind is not AnswerKind.INTERVAL or json.loads(one.answer.gold) == [[start, end]]
     assert [one.id for one in made] == [one.id for one in asked] and pool.spoilt(asked, seed=0) == made
 

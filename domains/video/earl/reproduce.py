@@ -51,6 +51,8 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "oracle": {"control": "oracle"},
 }
 """Control -> settings; each is an evaluation of the arms `sft` and `earl`."""
+PIPELINES = ["earl_scenes", "earl_captions"]
+"""Of the arm that never had a tool: no row has it switched off."""
 CONTROLLED = (COLD, "earl")
 MORE_FRAMES = "more_frames"
 """The control with as many frames as the grid and one selection bring together, and no tool."""
@@ -120,7 +122,7 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     if arm == UNIFORM:
         grid = _twice(recipe)
         settings |= {"options.earl.grid": grid, "task.media.frame_rule": f"centres:{grid}"}
-        settings |= {"data.teacher.options.shares": {"at_once": 1.0}, "data.max_prompt_tokens": 512}
+        settings |= {"data.teacher.options.hasty": 1.0, "data.embedded": PIPELINES, "data.max_prompt_tokens": 512}
     return variant(recipe, settings, seed, arm)
 
 

@@ -58,7 +58,7 @@ SECONDS = (
     "08 blue none 09 blue none 10 blue blue here 10 11 blue blue bar here 11 12 blue blue bar here 12 "
     "13 blue blue here 13 14 blue blue here 14 15 blue blue here 15 16 blue blue here 16 17 blue none"
 )
-THOUGHT = f"<think>{SECONDS} . here 10 11 12 13 14 15 16 . so bar 10 16 .</think>"
+THOUGHT = f"<think>{SECONDS} . here 10 11 12 13 14 15 16 . so blue bar 10 16 .</think>"
 
 
 def test_a_teacher_without_slips_earns_everything() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmreason.config import Domain, Recipe, find_system, load_domain, load_recipe, with_task
+from mmreason.config.stages import stage_recipe
 from mmreason.errors import UserError, nearest, require
 from mmreason.project import project_dir
 from mmreason.records import Sample
@@ -113,6 +114,8 @@ def _check_names(job: Job) -> None:
     check_use(job.domain, [load_dataset(name, job.domain).source for name in job.pipelines])
     for name in job.suites:
         load_suite(name, job.domain)
+    for stage in job.recipe.stages:
+        _check_names(replace(job, recipe=stage_recipe(job.recipe, stage)))
     if job.recipe.grpo is not None and job.recipe.grpo.methods:
         from mmreason.objectives.compose import compose  # loads torch, which only recipes with methods pay for here
 

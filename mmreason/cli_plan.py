@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import yaml
 
 from mmreason.cli_job import Job
+from mmreason.config.stages import stage_recipe
 from mmreason.project import load_module, project_dir
 
 
@@ -85,8 +87,21 @@ def _files(job: Job, stages: list[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
+def _stage_plans(job: Job) -> list[str]:
+    """The plan of each stage; what it begins with is there once the stage before is."""
+    plans, begin = [], None
+    for number, stage in enumerate(job.recipe.stages, start=1):
+        out = job.out / f"{number}_{stage.name}"
+        own = stage_recipe(job.recipe, stage, begin)
+        plans.append(f"stage {number}: {stage.name}\n" + plan_text(replace(job, recipe=own, out=out)))
+        begin = out / "checkpoints" / stage.kind / "final"
+    return plans
+
+
 def plan_text(job: Job, only: list[str] | None = None) -> str:
     """Everything a run would do, for people."""
+    if job.recipe.stages:
+        return "\n\n".join(_stage_plans(job))
     road = load_module(project_dir() / "training" / "road.py")
     stages = only or road.stages_of(job.recipe, job.suites)
     model = job.recipe.model

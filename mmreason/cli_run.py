@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mmreason import cli_plan
 from mmreason.cli_job import Job, check_extras
+from mmreason.config import Recipe
 from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.run.folder import RunFolder
@@ -29,9 +32,26 @@ def travel(job: Job, only: list[str] | None, dry_run: bool) -> None:
     launch = (lambda stage: cli_plan.launch_command(job, stage)) if cli_plan.needs_launch(job) else None
     with locked(folder.path):
         start(folder, job.recipe, job.domain, job.data_dir, command_line())
-        road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only, launch=launch)
+        if job.recipe.stages:
+            chain(job, folder, only)
+        else:
+            road.main(job.recipe, job.domain, folder, data_dir=job.data_dir, only=only, launch=launch)
     if only is None:
         print(f"report: {folder.path / 'report.html'}")
+
+
+def chain(job: Job, folder: RunFolder, only: list[str] | None) -> None:
+    """Walk the stages of a recipe that names them. Raises UserError where one kind of training is asked for."""
+    if only is not None:
+        first = f"{folder.path}/1_{job.recipe.stages[0].name}/recipe.yaml"
+        raise UserError(f"{job.system} trains in stages: use `mmreason run`, or name the recipe of one, as {first}")
+
+    def launch_of(file: Path, own: Recipe) -> Callable[[str], list[str]] | None:
+        part = replace(job, system=str(file), profile="stage", pairs=(), recipe=own, out=file.parent)
+        return (lambda stage: cli_plan.launch_command(part, stage)) if cli_plan.needs_launch(part) else None
+
+    flow = load_module(project_dir() / "training" / "chain.py")
+    flow.main(job.recipe, job.domain, folder, data_dir=job.data_dir, launch_of=launch_of)
 
 
 def view_run(path: Path) -> Path:

@@ -27,6 +27,7 @@ __all__ = [
     "Seeds",
     "Selection",
     "SftSettings",
+    "Stage",
     "Teacher",
     "TinyModel",
 ]
@@ -199,6 +200,15 @@ class LaunchSettings(Strict):
         return self
 
 
+class Stage(Strict):
+    """One training stage of a chain."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    kind: Literal["sft", "grpo"]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Over the recipe's own, by dotted key, for this stage alone."""
+
+
 class Recipe(Strict):
     """A whole run: data, cold start, RL, evaluation."""
 
@@ -215,5 +225,18 @@ class Recipe(Strict):
     grpo: GrpoSettings | None = None
     eval: EvalSettings
     launch: LaunchSettings = LaunchSettings()
+    stages: list[Stage] = Field(default_factory=list)
+    """Training stages in order, each a run of its own that begins at the model of the one before, with its own data and
+    evaluation; empty: cold start, then RL, on the same data."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the system's own parts: environment, reward terms, reproduction."""
+
+    @model_validator(mode="after")
+    def _chained(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if len(names) != len(set(names)):
+            raise ValueError(f"stages are named {', '.join(names)}: give each a name of its own")
+        for stage in self.stages:
+            if getattr(self, stage.kind) is None:
+                raise ValueError(f"stage {stage.name} is {stage.kind}, but there is no section {stage.kind!r}")
+        return self

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmreason.config import Recipe
-from mmreason.config.strict import validate
+from mmreason.config.stages import with_settings
 from mmreason.errors import UserError
 from mmreason.run.folder import RunFolder
 
@@ -24,15 +24,8 @@ _LOOK = 0.2
 def variant(recipe: Recipe, settings: Mapping[str, Any], seed: int, name: str) -> Recipe:
     """The recipe with settings by dotted key, and one seed for weights, data and sampling. Raises UserError naming the
     arm for a setting that does not exist."""
-    values = recipe.model_dump(mode="json", exclude_unset=True)
-    values["seeds"] = dict.fromkeys(("weights", "data", "sampling"), seed)
-    for key, value in settings.items():
-        *parents, last = key.split(".")
-        place = values
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return validate(Recipe, values, f"arm {name}")
+    seeds = {f"seeds.{kind}": seed for kind in ("weights", "data", "sampling")}
+    return with_settings(recipe, {**seeds, **settings}, f"arm {name}")
 
 
 def choice(recipe: Recipe, arms: Sequence[str], seeds: int) -> tuple[int, list[str]]:

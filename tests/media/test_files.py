@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -115,3 +116,13 @@ def test_a_video_is_hashed_without_decoding(root: Path) -> None:
     assert media_ref(root, "clip.mp4", "video").sha256 == hashlib.sha256(b"not decoded here").hexdigest()
     with pytest.raises(UserError, match="extension"):
         media_ref(root, "red.png", "video")
+
+
+def test_grey_of_more_than_8_bits_is_stretched_over_its_own_range(tmp_path: Path) -> None:
+    for name, values in (("full", np.arange(0, 65536, 256)), ("twelve", 1000 + np.arange(0, 3072, 12))):
+        ramp = np.tile(values.astype(np.uint16), (28, 1))
+        Image.fromarray(ramp).save(tmp_path / f"{name}.png")
+        seen = np.asarray(files.open_frame(tmp_path / f"{name}.png"))
+        assert seen.shape == (28, 256, 3) and (seen[0, :, 0] == np.arange(256)).all()
+    Image.fromarray(np.full((28, 28), 40000, np.uint16)).save(tmp_path / "flat.png")
+    assert not np.asarray(files.open_frame(tmp_path / "flat.png")).any()

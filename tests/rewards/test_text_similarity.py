@@ -124,7 +124,7 @@ def test_embedding_similarity_orders_meanings() -> None:
 
 
 def test_missing_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedding._encoder.cache_clear()
+    embedding.encoder.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'mmreason\[similarity\]'"):
         embedding.embedding_similarity(["a"], ["b"])

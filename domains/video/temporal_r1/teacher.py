@@ -50,7 +50,7 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
 
 def seen(sample: Sample) -> str:
     """Every second with the colour that is asked for and what is there, marked where they agree; those seconds again;
-    what follows: "00 red none 01 red red ring here 01 02 red red here 02 03 red blue . here 01 02 . so red ring 01 02 ."
+    what follows: "00 red none 01 red red ring here 01 02 red red here 02 03 red blue . here 01 02 . so red ring 01 02."
 
     With both colours side by side a tiny model learns to compare them in a hundred steps, otherwise not in minutes.
     """

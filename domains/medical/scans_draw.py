@@ -1,0 +1,108 @@
+"""The picture of a made-up scan, and the file that holds it.
+
+The ground tells the kind of picture by a texture that repeats in every zone: smooth with a bright rim (CT), upright
+stripes (MRI), broad ribs across (radiograph), speckle (ultrasound). The body's outline tells the part. A lesion lies in
+the middle of its zone, so that with zones of 28 pixels nothing to be recognised crosses a merged patch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from mmreason.project import load_module
+
+world = load_module(Path(__file__).parent / "scans_world.py")
+
+Greys = npt.NDArray[np.float32]
+OUTSIDE = 6
+"""Grey beside the body."""
+TEXTURE = 22
+"""How far the texture departs from the body's mean grey; lesions depart by 64 and more."""
+_FINE = 4
+"""Shapes are drawn this much larger and shrunk, which smooths their edges."""
+_CORNERS = {"head": 0.32, "chest": 0.06, "abdomen": 0.18}
+"""Radius of the body's corners in shares of the picture's side."""
+_OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
+    "block": ((0.08, 0.08), (0.92, 0.08), (0.92, 0.92), (0.08, 0.92)),
+    "wedge": ((0, 1), (1, 1), (0.5, 0)),
+    "cross": (
+        *((0.34, 0), (0.66, 0), (0.66, 0.34), (1, 0.34), (1, 0.66), (0.66, 0.66)),
+        *((0.66, 1), (0.34, 1), (0.34, 0.66), (0, 0.66), (0, 0.34), (0.34, 0.34)),
+    ),
+    "band": ((0, 0.32), (1, 0.32), (1, 0.68), (0, 0.68)),
+}
+_HOLE = 0.3
+"""What is left free of a ring on each side."""
+
+
+@functools.lru_cache(maxsize=512)
+def mask(shape: str, side: int) -> Image.Image:
+    """A lesion as coverage, "L", `side` pixels a side."""
+    edge = side * _FINE
+    drawn = Image.new("L", (edge, edge))
+    pen = ImageDraw.Draw(drawn)
+    if shape in _OUTLINES:
+        pen.polygon([(x * (edge - 1), y * (edge - 1)) for x, y in _OUTLINES[shape]], fill=255)
+    else:
+        pen.ellipse((0, 0, edge - 1, edge - 1), fill=255)
+        if shape == "ring":
+            pen.ellipse((_HOLE * edge, _HOLE * edge, (1 - _HOLE) * edge, (1 - _HOLE) * edge), fill=0)
+    return drawn.resize((side, side), Image.Resampling.BOX)
+
+
+def texture(modality: str, seed: str, size: int, cell: int) -> Greys:
+    """(size, size) departures from the mean grey, TEXTURE at most."""
+    along = np.arange(size, dtype=np.float32)
+    if modality == "mri":
+        return np.broadcast_to(TEXTURE * np.sign(np.sin(2 * np.pi * (along + 0.5) / (cell / 4))), (size, size))
+    if modality == "radiograph":
+        ribs = TEXTURE * np.sign(np.sin(2 * np.pi * (along + 0.5) / (cell / 2)))
+        return np.broadcast_to(ribs[:, None], (size, size))
+    if modality == "ultrasound":
+        digest = hashlib.sha256(f"{seed}:speckle".encode()).digest()
+        speckle = np.random.default_rng(int.from_bytes(digest[:8], "big")).uniform(-TEXTURE, TEXTURE, (size, size))
+        return np.asarray(speckle, dtype=np.float32)
+    return np.zeros((size, size), dtype=np.float32)
+
+
+def draw(scene: Any) -> Image.Image:
+    """The scan, "L", three zones a side."""
+    cell, size = scene.world.cell, 3 * scene.world.cell
+    body = Image.new("L", (size, size))
+    edges = (1, 1, size - 2, size - 2)
+    ImageDraw.Draw(body).rounded_rectangle(edges, radius=_CORNERS[scene.organ] * size, fill=255)
+    greys = scene.body + texture(scene.modality, scene.seed, size, cell)
+    image = Image.fromarray(np.where(np.asarray(body) > 0, greys, OUTSIDE).round().astype(np.uint8))
+    if scene.modality == "ct":  # the rim of bone; at 3 of 28 pixels it stays clear of lesions
+        rim = max(2, round(cell / 14))
+        ImageDraw.Draw(image).rounded_rectangle(edges, radius=_CORNERS[scene.organ] * size, outline=180, width=rim)
+    for lesion in scene.lesions:
+        side = round(lesion.side * cell)
+        row, column = divmod(lesion.place, 3)
+        left, top = (place * cell + (cell - side) // 2 for place in (column, row))
+        image.paste(lesion.grey, (left, top), mask(lesion.shape, side))
+    return image
+
+
+def keep(scene: Any, path: Path) -> None:
+    """Write the scan as PNG unless its file is there and whole, which the line beside it tells."""
+    line = path.with_suffix(".txt")
+    if path.is_file() and line.is_file() and line.read_text() == _line(scene, path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    draw(scene).save(beside, "PNG")
+    beside.replace(path)  # no fsync: a picture cut by a crash does not match its line
+    line.write_text(_line(scene, path))
+
+
+def _line(scene: Any, path: Path) -> str:
+    return f"{scene.digest} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"

@@ -12,7 +12,7 @@ from mmreason.project import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-EXTRAS = {"vllm", "deepspeed", "av", "lm_eval", "bm25s", "sentence_transformers", "faiss", "networkx", "matplotlib"}
+EXTRAS = {"vllm", "deepspeed", "av", "lm_eval", "bm25s", "sentence_transformers", "matplotlib"}
 NEIGHBOURS = {"trl", "verl", "ray", "wandb", "tensorboard", "trackio", "flash_attn"}
 TAKEN = sys.stdlib_module_names | metadata.packages_distributions().keys() | EXTRAS | NEIGHBOURS
 

@@ -8,6 +8,7 @@ import pytest
 from making import context
 
 import mmreason.data.pipeline as pipeline
+from mmreason.config import load_domain
 from mmreason.data.pipeline import DatasetFile, build_dataset, load_dataset, parse_step
 from mmreason.data.step import StepContext
 from mmreason.errors import UserError
@@ -148,12 +149,14 @@ def test_recipe_options_override_single_reader_options(run: StepContext) -> None
 def test_every_shipped_yaml_is_valid(run: StepContext) -> None:
     paths = sorted((project_dir() / "data_pipelines").glob("*.yaml"))
     assert len(paths) >= 9
+    domains = [load_domain(file.parent) for file in (project_dir() / "domains").glob("*/domain.yaml")]
     for path in paths:
         shipped = load_dataset(path.stem, run.domain)
         assert shipped.name == path.stem
+        home = next((domain.folder for domain in domains if shipped.source in domain.sources), run.domain.folder)
         for entry in shipped.steps:
             name, reference, _ = parse_step(entry, shipped.name)
-            assert name in pipeline.STEPS or callable(load_ref(reference, project_dir() / "domains" / "video"))
+            assert name in pipeline.STEPS or callable(load_ref(reference, home))
 
 
 def test_unknown_set_and_unknown_key(run: StepContext, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     recipe = recipe.model_copy(update={"options": own})
     settings: dict[str, Any] = {f"options.earl.{key}": value for key, value in ARMS[arm].items()}
     controls = {name: {"earl": dict(values)} for name, values in CONTROLS.items()} if arm in CONTROLLED else {}
-    settings["eval.controls"] = controls
+    settings |= {"eval.controls": controls, "launch.threads": 1}
     if arm == "shuffled":  # judged against the true gold
         settings["eval.controls"] = {"true_gold": {"earl": {"shuffled_gold": False}}}
     if arm == UNIFORM:

@@ -105,6 +105,7 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """The recipe of one arm and seed. The SFT arm takes as many steps as GRPO, of as many questions."""
     chosen = {"data.rl_source": "variance", "data.selection.keep": KEEP}
     settings: dict[str, Any] = (chosen if arm in DATA_ARMS else {"data.rl_source": "all"}) | ARMS[arm]
+    settings["launch.threads"] = 1
     options = {key: value for key, value in recipe.options.items() if key not in OWN}
     recipe = recipe.model_copy(update={"options": options})
     if arm == "sft":

@@ -7,9 +7,7 @@ the middle of its zone, so that with zones of 28 pixels nothing to be recognised
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from mmreason.media.made import Points, keep_made, stencil
 from mmreason.project import load_module
 
 world = load_module(Path(__file__).parent / "scans_world.py")
@@ -26,11 +25,9 @@ OUTSIDE = 6
 """Grey beside the body."""
 TEXTURE = 22
 """How far the texture departs from the body's mean grey; lesions depart by 64 and more."""
-_FINE = 4
-"""Shapes are drawn this much larger and shrunk, which smooths their edges."""
 _CORNERS = {"head": 0.32, "chest": 0.06, "abdomen": 0.18}
 """Radius of the body's corners in shares of the picture's side."""
-_OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
+_OUTLINES: dict[str, Points] = {
     "block": ((0.08, 0.08), (0.92, 0.08), (0.92, 0.92), (0.08, 0.92)),
     "wedge": ((0, 1), (1, 1), (0.5, 0)),
     "cross": (
@@ -39,23 +36,13 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     ),
     "band": ((0, 0.32), (1, 0.32), (1, 0.68), (0, 0.68)),
 }
-_HOLE = 0.3
-"""What is left free of a ring on each side."""
+_HOLES: dict[str, tuple[float, ...]] = {"ring": (0.3, 0.3, 0.7, 0.7)}
+"""Of discs, which have no outline."""
 
 
-@functools.lru_cache(maxsize=512)
 def mask(shape: str, side: int) -> Image.Image:
     """A lesion as coverage, "L", `side` pixels a side."""
-    edge = side * _FINE
-    drawn = Image.new("L", (edge, edge))
-    pen = ImageDraw.Draw(drawn)
-    if shape in _OUTLINES:
-        pen.polygon([(x * (edge - 1), y * (edge - 1)) for x, y in _OUTLINES[shape]], fill=255)
-    else:
-        pen.ellipse((0, 0, edge - 1, edge - 1), fill=255)
-        if shape == "ring":
-            pen.ellipse((_HOLE * edge, _HOLE * edge, (1 - _HOLE) * edge, (1 - _HOLE) * edge), fill=0)
-    return drawn.resize((side, side), Image.Resampling.BOX)
+    return stencil(_OUTLINES.get(shape), _HOLES.get(shape), side)
 
 
 def texture(modality: str, seed: str, size: int, cell: int) -> Greys:
@@ -93,16 +80,5 @@ def draw(scene: Any) -> Image.Image:
 
 
 def keep(scene: Any, path: Path) -> None:
-    """Write the scan as PNG unless its file is there and whole, which the line beside it tells."""
-    line = path.with_suffix(".txt")
-    if path.is_file() and line.is_file() and line.read_text() == _line(scene, path):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    draw(scene).save(beside, "PNG")
-    beside.replace(path)  # no fsync: a picture cut by a crash does not match its line
-    line.write_text(_line(scene, path))
-
-
-def _line(scene: Any, path: Path) -> str:
-    return f"{scene.digest} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+    """Write the scan as PNG unless its file is there and whole."""
+    keep_made(path, scene.digest, lambda beside: draw(scene).save(beside, "PNG"))

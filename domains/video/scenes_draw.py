@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmreason.errors import require
+from mmreason.media.made import Points, keep_made, stencil
 from mmreason.project import load_module
 
 world = load_module(Path(__file__).parent / "scenes_world.py")
@@ -21,9 +21,7 @@ BORDER = 1 / 8
 """Thickness of a border in shares of the picture's side: 14 of 112 pixels, so that 3 of 28 stay strong."""
 SHAPE = 9 / 14
 """Side of a flashing shape: 72 of 112 pixels; a tiny tower learns them in half the steps that 56 take."""
-_FINE = 4
-"""Shapes are drawn this much larger and shrunk, which smooths their edges."""
-_OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
+_OUTLINES: dict[str, Points] = {
     "triangle": ((0, 1), (1, 1), (0.5, 0)),
     "cross": (
         *((0.36, 0), (0.64, 0), (0.64, 0.36), (1, 0.36), (1, 0.64), (0.64, 0.64)),
@@ -32,29 +30,16 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "square": ((0.14, 0.14), (0.86, 0.14), (0.86, 0.86), (0.14, 0.86)),
     "bar": ((0, 0.34), (1, 0.34), (1, 0.66), (0, 0.66)),
 }
-_ROUND: dict[str, tuple[float, ...] | None] = {
-    "circle": None,
-    "ring": (0.24, 0.24, 0.76, 0.76),
-}
-"""Discs, and the ellipse that is cut out of them."""
+_HOLES: dict[str, tuple[float, ...]] = {"ring": (0.24, 0.24, 0.76, 0.76)}
+"""Of discs, which have no outline."""
 _CODING = {"preset": "veryfast", "crf": "18", "bf": "0"}
 _KEY_DISTANCE = 32
 """Frames between key frames: what is decoded to reach one frame, against the file's size."""
 
 
-@functools.lru_cache(maxsize=512)
 def mask(shape: str, side: int) -> Image.Image:
     """A shape as coverage, "L", `side` pixels a side."""
-    edge = side * _FINE
-    drawn = Image.new("L", (edge, edge))
-    pen = ImageDraw.Draw(drawn)
-    if shape in _OUTLINES:
-        pen.polygon([(x * (edge - 1), y * (edge - 1)) for x, y in _OUTLINES[shape]], fill=255)
-    else:
-        pen.ellipse((0, 0, edge - 1, edge - 1), fill=255)
-        if (hole := _ROUND[shape]) is not None:
-            pen.ellipse([share * (edge - 1) for share in hole], fill=0)
-    return drawn.resize((side, side), Image.Resampling.BOX)
+    return stencil(_OUTLINES.get(shape), _HOLES.get(shape), side)
 
 
 @functools.lru_cache(maxsize=8)
@@ -112,16 +97,5 @@ def encode(scene: Any, path: Path) -> None:
 
 
 def keep(scene: Any, path: Path) -> None:
-    """Encode the clip unless its file is there and whole, which the line beside it tells."""
-    line = path.with_suffix(".txt")
-    if path.is_file() and line.is_file() and line.read_text() == _line(scene, path):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    encode(scene, beside)
-    beside.replace(path)  # no fsync: a clip cut by a crash does not match its line
-    line.write_text(_line(scene, path))
-
-
-def _line(scene: Any, path: Path) -> str:
-    return f"{scene.digest} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+    """Encode the clip unless its file is there and whole."""
+    keep_made(path, scene.digest, functools.partial(encode, scene))

@@ -27,7 +27,7 @@ making = load_module(Path(__file__).parents[1] / "data" / "making.py")
 rewards = load_module(made.MEDICAL / "medcco" / "rewards.py")
 curriculum = load_module(made.MEDICAL / "medcco" / "curriculum.py")
 per_kind = load_module(made.MEDICAL / "medcco" / "per_kind.py")
-data_options = load_module(made.MEDICAL / "medcco" / "data_options.py")
+closed_open = load_module(made.MEDICAL / "closed_open.py")
 ORGANS = {"A": "liver", "B": "left lung", "C": "heart"}
 
 
@@ -191,7 +191,7 @@ def test_plateau() -> None:
 
 def options_of(tmp_path: Path, *samples: Any) -> list[Any]:
     context = StepContext(making.recipe(None), load_domain(made.MEDICAL), None, tmp_path)
-    return list(data_options.with_options(samples, context))
+    return list(closed_open.with_options(samples, context))
 
 
 def test_closed_questions_get_their_options(tmp_path: Path) -> None:
@@ -203,17 +203,19 @@ def test_closed_questions_get_their_options(tmp_path: Path) -> None:
         made.question("lung"),
         made.question("MRI", asked="what is it ?", answer_type="closed", content_type="Modality"),
     ]
+    asked = [replace(one, source=replace(one.source, document=f"picture {number}")) for number, one in enumerate(asked)]
     *rows, dropped = options_of(tmp_path, *asked)
-    assert isinstance(dropped, Drop) and dropped.reason == "no_distractors"
+    assert isinstance(dropped, Drop) and dropped.reason == "no_options"
     assert [sorted(row.answer.options.values()) for row in rows] == [
         ["no", "yes"],
-        ["Liver", "heart", "lung"],
-        ["Axial", "coronal"],
-        ["Coronal", "axial"],
+        ["heart", "liver", "lung"],
+        ["Axial", "Coronal"],
+        ["Axial", "Coronal"],
         [],
     ]
-    for row, sample in zip(rows[:4], asked, strict=False):
-        assert row.answer.options[row.answer.gold] == sample.answer.gold == row.metadata["released_answer"]
+    for row, sample in zip(rows[:4], asked[:4], strict=True):
+        assert row.answer.options[row.answer.gold].lower() == sample.answer.gold.lower()
+        assert row.metadata["free"]["gold"] == sample.answer.gold
         assert terms(row.answer.gold, row).reward == terms(sample.answer.gold, row).reward == pytest.approx(1.0)
     assert rows == options_of(tmp_path, *asked)[:5]
 

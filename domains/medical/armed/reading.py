@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmreason.project import load_module
-from mmreason.records import AnswerKind, Sample
+from mmreason.records import Sample
 from mmreason.rewards.extract import after_thinking, find_boxes
 from mmreason.rewards.format import check_format
 
 conflict = load_module(Path(__file__).parent.parent / "conflicts.py")
+rows = load_module(Path(__file__).parent.parent / "vqa_rows.py")
 
 _OR = re.compile(r"\bor\b|\u8fd8\u662f")
 _LEAD_IN = re.compile(r"\s*(?:which|what|where|who|how)\b(?! of\b| among\b)")
@@ -32,14 +33,6 @@ class Said:
     well_formed: bool
     """One think block, then one answer block, nothing else, and no second pair of answer tags anywhere."""
     why: str
-
-
-def is_closed(sample: Sample) -> bool:
-    """Whether the question has few possible answers: by the released annotation, else by the kind of its answer."""
-    kind = sample.metadata.get("answer_type")
-    if kind in ("closed", "open"):
-        return bool(kind == "closed")
-    return sample.answer.kind in (AnswerKind.CHOICE, AnswerKind.JUDGEMENT)
 
 
 def read_said(text: str) -> Said:
@@ -68,7 +61,7 @@ def is_worthless(said: str, sample: Sample, most_words: int) -> str:
     polar = conflict.plain_words(sample.answer.gold)[:1] in (["yes"], ["no"])
     if polar and {"yes", "no"} <= set(words):
         return "yes_and_no"
-    return "several_options" if is_closed(sample) and _several(said, sample) else ""
+    return "several_options" if rows.is_closed(sample) and _several(said, sample) else ""
 
 
 def _several(said: str, sample: Sample) -> bool:

@@ -74,7 +74,7 @@ def worth(said: str, sample: Sample, own: Any) -> Worth:
     """
     if reading.is_worthless(said, sample, own.most_words):
         return NOTHING
-    if reading.is_closed(sample):
+    if reading.rows.is_closed(sample):
         right = grade_read(said, sample.answer).score
         if right or not own.closed_semantics:
             return Worth(right, right, bool(right), 1.0, bool(right), False)

@@ -46,7 +46,7 @@ class Mixed:
 
 def is_closed(sample: Sample) -> bool:
     """Graded by right or wrong: closed by annotation, with options, or with yes or no as its reference."""
-    return reading.is_closed(sample) or sample.answer.kind in (AnswerKind.CHOICE, AnswerKind.JUDGEMENT)
+    return reading.rows.is_closed(sample) or sample.answer.kind is AnswerKind.JUDGEMENT
 
 
 def words(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmreason.config.strict import Strict
 
@@ -44,6 +44,16 @@ class Sampling(Strict):
     """Of the model's turns after the first, where an environment replies; None: the same."""
     top_p: float = 1.0
     max_new_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer right behind the token that completes one, see `rollout.stops`; an environment adds its
+    own."""
+
+    @field_validator("stop")
+    @classmethod
+    def _some_text(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in stop:
+            raise ValueError("stop holds an empty text, which would end every answer before it begins; take it out")
+        return stop
 
     @model_validator(mode="after")
     def _not_after_greedy(self) -> Sampling:

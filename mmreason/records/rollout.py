@@ -30,6 +30,8 @@ class SegmentKind(StrEnum):
     """The policy; trained."""
     TOOL = "tool"
     """An environment's reply, text or pictures; never trained."""
+    ECHOED = "echoed"
+    """An environment's reply that is trained as if the policy had written it: a control, to show what masking does."""
     INJECTED = "injected"
     """Text that a rollout stage put in; never trained."""
     HINT = "hint"
@@ -41,7 +43,7 @@ class SegmentKind(StrEnum):
 
     @property
     def trained(self) -> bool:
-        return self in (SegmentKind.MODEL, SegmentKind.TEACHER)
+        return self in (SegmentKind.MODEL, SegmentKind.TEACHER, SegmentKind.ECHOED)
 
 
 @dataclass(frozen=True, slots=True)

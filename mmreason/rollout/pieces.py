@@ -74,7 +74,7 @@ def written(rollout: Rollout, codec: Codec) -> str:
     """The answer as graders read it: all but what tools wrote, which is left out with a line break in its place."""
     runs: list[list[int]] = [[]]
     for piece in rollout.pieces:
-        if piece.kind is SegmentKind.TOOL:
+        if piece.kind in (SegmentKind.TOOL, SegmentKind.ECHOED):
             runs.append([])
         else:
             runs[-1] += rollout.ids[piece.start : piece.end]

@@ -12,7 +12,8 @@ from mmreason.config.recipe import Sampling
 from mmreason.models.codec import Codec
 from mmreason.records import Rollout, Sample
 from mmreason.rollout.engine import PLAIN, Asked, Engine, Request, TrainingEngine
-from mmreason.rollout.turns import Environment, Setting, load_environment, play
+from mmreason.rollout.environment import Environment, Setting, load_environment
+from mmreason.rollout.turns import play
 
 
 class PlayingEngine:
@@ -65,6 +66,6 @@ def with_environment(engine: Engine, domain: Domain, options: Mapping[str, Any],
     """`engine` playing in the domain's environment; the engine itself where the domain declares none."""
     if domain.file.environment is None:
         return engine
-    setting = Setting(options, engine.codec, seed)
+    setting = Setting(options, engine.codec, seed, domain.file.max_turns)
     environment = load_environment(domain.file.environment, domain.folder, setting)
     return PlayingEngine(engine, engine.codec, environment, domain.file.max_turns)

@@ -16,17 +16,20 @@ from mmreason.errors import UserError
 from mmreason.models.codec import Codec, Encoded
 from mmreason.records import Rollout, Sample, Stop
 from mmreason.rollout.engine import PLAIN, Asked, Engine, Request
-from mmreason.rollout.turns import Environment, Setting, load_environment, play
+from mmreason.rollout.environment import Environment, Setting, load_environment, stops_of
+from mmreason.rollout.turns import play
 
 TURN_END = "</tool_call>"
-"""Ends a turn in the response text of a sample; Qwen's models end a call with it."""
+"""Ends a turn in the response text of a sample where the environment names no stop texts; Qwen's models end a call
+with it."""
 _ROOM = 1 << 20
 """Tokens that a trace may have, its replies included; `sft.max_tokens` bounds what is trained on."""
 
 
-def turns_of(response: str) -> list[str]:
-    """The turns of a response: each ends with a call, the last one where the text does."""
-    parts = re.split(f"(?<={re.escape(TURN_END)})", response)
+def turns_of(response: str, ends: Sequence[str] = (TURN_END,)) -> list[str]:
+    """The turns of a response: each ends with a call, that is with one of `ends`, the last one where the text does."""
+    mark = "|".join(re.escape(end) for end in ends)
+    parts = re.findall(f".*?(?:{mark})|.+$", response, re.DOTALL)
     return [part for part in parts if part.strip()]
 
 
@@ -51,11 +54,12 @@ def answering(codec: Codec, domain: Domain, recipe: Recipe) -> Callable[[Sample,
     """How responses of a domain with an environment are played; None where there is none."""
     if domain.file.environment is None:
         return None
-    setting = Setting(recipe.options, codec, recipe.seeds.sampling)
+    setting = Setting(recipe.options, codec, recipe.seeds.sampling, domain.file.max_turns)
     environment = load_environment(domain.file.environment, domain.folder, setting)
+    ends = stops_of(environment) or (TURN_END,)
 
     def answer(sample: Sample, prompt: Encoded) -> Rollout:
-        return replay(codec, sample, prompt, environment, turns_of(sample.response or ""), domain.file.max_turns)
+        return replay(codec, sample, prompt, environment, turns_of(sample.response or "", ends), domain.file.max_turns)
 
     return answer
 
@@ -73,5 +77,7 @@ class _Speaker:
         if not self.left:  # the trace is over, the environment is not
             return [[Rollout((), (), (), "", Stop.LENGTH)]]
         text = self.left.pop()
-        ids = tuple(self.codec.encode_response(text))
-        return [[Rollout(tuple(requests[0].prompt.ids), ids, (0.0,) * len(ids), text, Stop.EOS)]]
+        called = text.endswith(sampling.stop)  # generation would have ended here, before an end of turn
+        ids = tuple(self.codec.encode_response(text)[: -1 if called else None])
+        stop = Stop.CUT if called else Stop.EOS
+        return [[Rollout(tuple(requests[0].prompt.ids), ids, (0.0,) * len(ids), text, stop)]]

@@ -25,6 +25,7 @@ from mmreason.rollout.forwards import FeatureSource, Forwards
 from mmreason.rollout.held import Held, Written, write
 from mmreason.rollout.kept import Kept, half_of_free, key_of
 from mmreason.rollout.pieces import media_spans
+from mmreason.rollout.stops import Stops
 from mmreason.run.processes import rank
 
 
@@ -152,12 +153,15 @@ class TransformersEngine:
         ends = torch.tensor([self.codec.eos_id, *asked.stop_ids], device=self.model.device)
         written = [Written() for _ in range(len(requests) * n)]
         alive = list(range(len(written)))
+        stops = Stops(self.codec.tokenizer, sampling.stop) if sampling.stop else None
         rows, logits = self._begin(requests)
         held = Held.of(rows, logits, n)
         for step in range(limit):
             drawn = draw(self._banned(held.logits), sampling, generator, asked.heat)
             write([written[row] for row in alive], drawn, asked)
             going = torch.isin(drawn.token, ends, invert=True) & (step + 1 < limit)
+            if stops is not None:
+                going &= ~_stopped(stops, drawn.token, [written[row].ids for row in alive], held.logits.shape[-1])
             if self._kept is not None:
                 for place in (~going).nonzero().squeeze(-1).tolist():
                     row = alive[place]
@@ -170,7 +174,7 @@ class TransformersEngine:
                 held, token = held.take(keep), token[keep]
             held.position = held.position + 1
             held.logits = self.forwards.step(token, held.position, held.cache)
-        return [self._rollout(requests[row // n], done, asked) for row, done in enumerate(written)]
+        return [self._rollout(requests[row // n], done, asked, stops) for row, done in enumerate(written)]
 
     def _begin(self, requests: list[Request]) -> tuple[list[Row], torch.Tensor]:
         """A row for each request with all it has begun, and the logits [R, V] after it.
@@ -212,9 +216,10 @@ class TransformersEngine:
         logits[:, self.codec.visual_ids] = -torch.inf
         return logits
 
-    def _rollout(self, request: Request, done: Written, asked: Asked) -> Rollout:
+    def _rollout(self, request: Request, done: Written, asked: Asked, stops: Stops | None) -> Rollout:
         last = done.ids[-1] if done.ids else None
-        ended = Stop.CUT if last in asked.stop_ids else Stop.LENGTH
+        closed = last in asked.stop_ids or (stops is not None and bool(done.ids) and stops.reached(done.ids))
+        ended = Stop.CUT if closed else Stop.LENGTH
         extras: dict[str, Any] = {"temperatures": done.temperatures} if asked.heat is not None else {}
         return Rollout(
             tuple(request.prompt.ids),
@@ -225,6 +230,13 @@ class TransformersEngine:
             entropies=tuple(done.entropies),
             extras=extras,
         )
+
+
+def _stopped(stops: Stops, token: torch.Tensor, ids: Sequence[Sequence[int]], size: int) -> torch.Tensor:
+    """bool [N]: rows whose drawn token [N], the last of `ids`, completes a stop text; `size` is the vocabulary's."""
+    maybe = stops.candidates(size)[token.cpu()]
+    reached = [bool(may) and stops.reached(own) for may, own in zip(maybe.tolist(), ids, strict=True)]
+    return torch.tensor(reached, device=token.device)
 
 
 def _left(request: Request, row: Row) -> Encoded:

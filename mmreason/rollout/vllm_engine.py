@@ -112,7 +112,7 @@ class VllmEngine:
         outputs = self.llm.wait_for_completion(use_tqdm=False)
         self.prefills += len(requests)
         return [
-            [self._rollout(request, answer, asked) for answer in output.outputs]
+            [self._rollout(request, answer, sampling, asked) for answer in output.outputs]
             for request, output in zip(requests, outputs, strict=True)
         ]
 
@@ -135,8 +135,8 @@ class VllmEngine:
             places.setdefault(medium.kind, []).append(PlaceholderRange(*where))
         return mm_input(ids, MultiModalKwargsItems(values), hashes, places)
 
-    def _rollout(self, request: Request, answer: Any, asked: Asked) -> Rollout:
+    def _rollout(self, request: Request, answer: Any, sampling: Sampling, asked: Asked) -> Rollout:
         ids = list(answer.token_ids)
         logprobs = [step[token].logprob for step, token in zip(answer.logprobs, ids, strict=True)]
         tops = [[entry.logprob for entry in step.values()] for step in answer.logprobs]
-        return wire.to_rollout(request, self.codec, ids, logprobs, tops, asked)
+        return wire.to_rollout(request, self.codec, ids, logprobs, tops, sampling, asked)

@@ -165,7 +165,7 @@ class VllmServerEngine:
             request, place = requests[index], wire.place_of(index)
             fields = wire.sampling_fields(self.codec, sampling, n, seed, place, asked)
             choices = self._ask(request, place, self._body(request, fields))
-            group = [self._rollout(request, choice, asked) for choice in choices]
+            group = [self._rollout(request, choice, sampling, asked) for choice in choices]
             if on_done is not None:
                 with self._lock:
                     on_done(n)
@@ -224,11 +224,11 @@ class VllmServerEngine:
         except ValueError:
             raise _Lost(f"{path}: no JSON but {_start(response)!r}") from None
 
-    def _rollout(self, request: Request, choice: dict[str, Any], asked: Asked) -> Rollout:
+    def _rollout(self, request: Request, choice: dict[str, Any], sampling: Sampling, asked: Asked) -> Rollout:
         steps = choice["logprobs"]["content"]
         tops = [_top(step) for step in steps]
         logprobs = [float(step["logprob"]) for step in steps]
-        return wire.to_rollout(request, self.codec, choice["token_ids"], logprobs, tops, asked)
+        return wire.to_rollout(request, self.codec, choice["token_ids"], logprobs, tops, sampling, asked)
 
 
 def _start(response: httpx.Response) -> str:

@@ -19,6 +19,7 @@ from mmreason.models.medium import Medium
 from mmreason.records import Rollout, Stop
 from mmreason.rollout.engine import Asked, Request
 from mmreason.rollout.pieces import media_spans
+from mmreason.rollout.stops import Stops
 from mmreason.run import processes
 
 TOP_K = 20
@@ -56,7 +57,7 @@ def check_room(request: Request, longest: int) -> None:
 def sampling_fields(codec: Codec, sampling: Sampling, n: int, seed: int, place: int, asked: Asked) -> dict[str, Any]:
     """Fields of vLLM's SamplingParams, JSON-ready. Every answer has a seed of its own, made from its place in the
     whole batch, so the number of processes or servers does not change what is drawn."""
-    return {
+    fields: dict[str, Any] = {
         "n": n,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -68,6 +69,10 @@ def sampling_fields(codec: Codec, sampling: Sampling, n: int, seed: int, place: 
         "logit_bias": dict.fromkeys(codec.visual_ids, -100.0),
         "detokenize": False,
     }
+    if sampling.stop:
+        texts = {"stop": list(sampling.stop), "include_stop_str_in_output": True}
+        fields |= texts | {"detokenize": True, "skip_special_tokens": False}
+    return fields
 
 
 def media_items(request: Request, codec: Codec) -> list[tuple[Medium, int, int]]:
@@ -113,11 +118,17 @@ def to_rollout(
     ids: Sequence[int],
     logprobs: Sequence[float],
     tops: Sequence[Sequence[float]],
+    sampling: Sampling,
     asked: Asked,
 ) -> Rollout:
-    """An answer of vLLM as a record. `tops` holds for each token the log-probabilities of the likeliest ones."""
+    """An answer of vLLM as a record. `tops` holds for each token the log-probabilities of the likeliest ones.
+
+    What a server wrote behind a stop text, as one does that was started for ids alone, is left out.
+    """
+    length = Stops(codec.tokenizer, sampling.stop).length(ids) if sampling.stop else None
+    ids, logprobs, tops = ids[:length], logprobs[:length], tops[:length]
     last = ids[-1] if ids else None
-    ended = Stop.CUT if last in asked.stop_ids else Stop.LENGTH
+    ended = Stop.CUT if last in asked.stop_ids or length is not None else Stop.LENGTH
     return Rollout(
         tuple(request.prompt.ids),
         tuple(ids),

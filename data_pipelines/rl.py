@@ -2,6 +2,7 @@
 
     mmreason grpo dianjin-r1 data.rl_source=passrate         0 < right/k < 1 stays
     mmreason grpo temporal-r1 data.rl_source=variance        by `data.selection`: spread of the answers' credit
+    stages of fleming-r1                             by a rule of the system's own, `data.selection.rule: FILE:FUNCTION`
 
 The start model is the cold start, or the base model where the recipe has none. Leaves rl_<source>.parquet,
 <source>.json (what was dropped and why), for variance also selection.jsonl (every candidate's numbers), and trials/
@@ -12,17 +13,21 @@ answers.
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmreason.config import Domain, Recipe
 from mmreason.config.recipe import RewardSettings
+from mmreason.config.selection import Rule
 from mmreason.data.passrate import CHUNK, SAMPLED, chunk_trials, from_json, num_answers, plan_mark, pool_path, to_json
-from mmreason.data.selection import Trial, choose
+from mmreason.data.selection import Drawn, Trial, choose
 from mmreason.errors import UserError
+from mmreason.project import load_ref
 from mmreason.protocol import Protocol
 from mmreason.records import Sample
 from mmreason.records.io import read_samples, write_samples
@@ -44,23 +49,37 @@ def main(
         raise UserError(
             f"recipe {recipe.system}: RL source {source} needs no pool; set data.rl_source to passrate or variance"
         )
-    samples = candidates(recipe, folder)
-    trials = answers(recipe, domain, folder, engine, samples, model or folder.final("sft"))
-    chosen = by_variance if recipe.data.rl_source == "variance" else by_passes
-    kept, facts = chosen(recipe, folder, samples, trials)
+    samples, start = candidates(recipe, folder), Path(model or folder.final("sft"))
+    trials = answers(recipe, domain, folder, engine, samples, start)
+    kept, facts = _rule(recipe, domain, start)(recipe, folder, samples, trials)
     write_samples(pool_path(recipe, folder), kept)
     facts = {"k": num_answers(recipe), "candidates": len(samples), "kept": len(kept), **facts}
     write_json(folder.data / f"{recipe.data.rl_source}.json", facts)
     return facts
 
 
+def _rule(
+    recipe: Recipe, domain: Domain, start: Path
+) -> Callable[[Recipe, RunFolder, Sequence[Sample], Trials], tuple[list[Sample], dict[str, Any]]]:
+    if recipe.data.rl_source == "passrate":
+        return by_passes
+    own = not isinstance(recipe.data.selection.rule, Rule)
+    return partial(by_reference, domain=domain, start=start) if own else by_variance
+
+
 def candidates(recipe: Recipe, folder: RunFolder) -> list[Sample]:
-    """All training questions of the RL kinds that fit the prompt limit: what the teacher failed and what it taught."""
+    """The training questions of the RL kinds that fit the prompt limit, what the teacher failed and what it taught; of
+    them as many as `data.selection.asked` lets be answered, any."""
     kinds, limit = set(recipe.data.rl_kinds), recipe.data.max_prompt_tokens
     failed, taught = read_samples(folder.data / "rl.parquet"), read_samples(folder.data / "sft.parquet")
     fitting = [s for s in taught if s.answer.kind.value in kinds and s.metadata["prompt_tokens"] <= limit]
     known = {sample.id for sample in failed}  # rows without a chain may stand in both sets
-    return [*failed, *(sample.without_response() for sample in fitting if sample.id not in known)]
+    every = [*failed, *(sample.without_response() for sample in fitting if sample.id not in known)]
+    most = recipe.data.selection.asked
+    if recipe.data.rl_source != "variance" or most is None or most >= len(every):
+        return every
+    drawn = random.Random(f"asked {recipe.seeds.data}").sample(range(len(every)), most)
+    return [every[place] for place in sorted(drawn)]
 
 
 def answers(
@@ -128,3 +147,28 @@ def by_variance(
     by_type = Counter((row["type"], row["reason"]) for row in chosen.rows)
     table = {kind: {reason: n for (of, reason), n in by_type.items() if of == kind} for kind, _ in by_type}
     return kept, {"rule": str(rule.rule), "reasons": chosen.counts(), "by_type": table}
+
+
+def by_reference(
+    recipe: Recipe, folder: RunFolder, samples: Sequence[Sample], trials: Trials, *, domain: Domain, start: Path
+) -> tuple[list[Sample], dict[str, Any]]:
+    """By the rule that `data.selection.rule` refers to. Raises UserError when it keeps nothing."""
+    rule = str(recipe.data.selection.rule)
+    chosen: Drawn = load_ref(rule, domain.folder)(
+        samples, trials, options=recipe.options, seed=recipe.seeds.data, before=facts_before(recipe, folder, start)
+    )
+    write_jsonl(folder.data / "selection.jsonl", chosen.rows)
+    if not chosen.kept:
+        raise UserError(f"data.selection.rule={rule} keeps none of {len(samples)} questions: {chosen.facts}")
+    return chosen.kept, {"rule": rule, **chosen.facts}
+
+
+def facts_before(recipe: Recipe, folder: RunFolder, start: Path) -> dict[str, Any]:
+    """Facts of the pool that the start model, another run's RL checkpoint, was trained on; empty without one."""
+    if start.name != "final" or (home := start.resolve().parents[2]) == folder.path:
+        return {}
+    path = home / folder.data.name / f"{recipe.data.rl_source}.json"
+    if not path.is_file():
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts

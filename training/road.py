@@ -135,6 +135,8 @@ LIGHT = ("data", "report")
 def stages_of(recipe: Recipe, suites: Sequence[str]) -> list[str]:
     """The stages that a recipe asks for, in order; without suites nothing is evaluated."""
     absent = set() if suites else {"eval_base", "eval_sft", "eval_grpo"}
+    if not recipe.eval.base:
+        absent.add("eval_base")
     if recipe.sft is None:
         absent |= {"sft", "eval_sft"}
     if recipe.grpo is None:

@@ -13,6 +13,7 @@ from mmreason.config.strict import Strict
 from mmreason.config.task import Task
 
 __all__ = [
+    "Baseline",
     "DataSettings",
     "Endpoint",
     "EvalSettings",
@@ -155,6 +156,12 @@ class SftSettings(Strict):
     save_every: int = 50
 
 
+Baseline = Literal["constants", "question_only"]
+"""What needs no look at a picture. Constants: the best single answer to all questions, and the commonest of each kind.
+Question only: the same model asked the same questions without pictures and clips, with the same sampling, answers a
+question, limits and engine, so that it costs one more pass over the suite less the visual tokens."""
+
+
 class EvalSettings(Strict):
     """What is evaluated and how answers are drawn."""
 
@@ -178,6 +185,10 @@ class EvalSettings(Strict):
     engine: Literal["transformers", "vllm"] = "transformers"
     share_prompts: bool = True
     """Prefill what the prompts of several questions have in common (a clip, an image, a report) once."""
+    baselines: list[Baseline] | None = None
+    """What stands beside each score; None: what each suite names."""
+    base: bool = True
+    """Evaluate the model before any training too; one drawn at random says nothing, until each answer's limit."""
     controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name -> options over the recipe's own: each stage's model is evaluated under them too, as <stage>_<name>."""
 

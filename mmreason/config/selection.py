@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmreason.config.strict import Strict
+from mmreason.errors import nearest
 
 
 class Rule(StrEnum):
@@ -29,9 +32,12 @@ class Rule(StrEnum):
 class Selection(Strict):
     """`data.selection`, read where `data.rl_source` is variance."""
 
-    rule: Rule = Rule.VARIANCE
+    rule: Rule | str = Rule.VARIANCE
+    """One of these, or 'file.py:function' with a rule of the system's own (`mmreason.data.selection.Drawn`)."""
     k: int = Field(default=8, ge=2)
     """Answers a question; as many as a training group has, so that the spread is what training will see."""
+    asked: int | None = Field(default=None, gt=0)
+    """At most so many questions are drawn and answered, which costs more than training on them; None: all there are."""
     keep: int | float = Field(default=1.0, gt=0)
     """How many questions to keep: a whole number, or a share of the candidates (1.0: all that the rule lets through).
     The paper keeps 32k of 490k."""
@@ -61,6 +67,17 @@ class Selection(Strict):
     """Mean credit that is drawn most [Time-R1]."""
     width: float = Field(default=0.2, gt=0)
     """Deviation around it; not given by Time-R1."""
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if given in set(Rule):
+            return Rule(given)
+        if isinstance(given, str) and re.fullmatch(r"[^:]+\.py:\w+", given):
+            return given
+        raise ValueError(
+            f"no rule {given!r}{nearest(str(given), map(str, Rule))}; a rule of your own is 'file.py:function'"
+        )
 
     @model_validator(mode="after")
     def _sense(self) -> Selection:

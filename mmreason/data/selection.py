@@ -74,6 +74,23 @@ def fault(seen: Spread, rule: Selection, k: int) -> str:
     return "little_spread" if rule.rule is Rule.VARIANCE and seen.sigma < rule.sigma_min else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a rule in a system's own file gives: `data.selection.rule: "file.py:function"`, with
+    def function(samples, trials, *, options, seed, before) -> Drawn.
+
+    `options`: the recipe's; `seed`: of its data; `before`: the facts of the pool that the start model was itself
+    trained on, empty where it was not.
+    """
+
+    kept: list[Sample]
+    """In the order in which a method that takes prompts in order finds them."""
+    rows: list[dict[str, Any]]
+    """Id, numbers and fate of every candidate."""
+    facts: dict[str, Any]
+    """What is stored beside the counts, and handed on as `before`."""
+
+
 @dataclass(slots=True)
 class Chosen:
     """The outcome of a rule over all candidates."""

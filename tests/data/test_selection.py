@@ -140,7 +140,16 @@ def test_controls() -> None:
     assert len(choose(samples, answers, Selection(rule=Rule.RANDOM), seed=0).kept) == 3, "keep 1.0 is all of them"
 
 
-@pytest.mark.parametrize("values", [{"keep": 1.5}, {"keep": 0}, {"hard": 0.9}, {"mix": (0, 0, 0)}, {"rule": "best"}])
+@pytest.mark.parametrize(
+    "values", [{"keep": 1.5}, {"keep": 0}, {"hard": 0.9}, {"mix": (0, 0, 0)}, {"rule": "best"}, {"rule": 3}]
+)
 def test_settings_without_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"data\.selection"):
         validate(Selection, values, "data.selection")
+
+
+def test_a_rule_is_named_or_refers_to_a_function() -> None:
+    assert validate(Selection, {"rule": "rita"}, "data.selection").rule is Rule.RITA
+    assert validate(Selection, {"rule": "mine/rules.py:pool"}, "data.selection").rule == "mine/rules.py:pool"
+    with pytest.raises(UserError, match=r"no rule 'varience' \(did you mean 'variance'\?\)"):
+        validate(Selection, {"rule": "varience"}, "data.selection")

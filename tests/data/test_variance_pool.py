@@ -119,9 +119,57 @@ def test_a_stopped_pool_goes_on(folder: RunFolder, video: Domain, monkeypatch: p
     assert len(second.asked) == 16 and not set(first.asked) & set(second.asked)
 
 
+OWN = """
+from mmreason.data.selection import Drawn
+
+def first(samples, trials, *, options, seed, before):
+    kept = [one for one in samples if sum(trial.credit for trial in trials[one.id]) == options["wanted"]][:3]
+    rows = [{"id": one.id, "kept": one in kept} for one in samples]
+    return Drawn(kept[::-1], rows, {"seed": seed, "round": before.get("round", 0) + 1})
+"""
+
+
+def test_a_rule_of_the_systems_own_gets_the_answers_and_what_came_before(
+    folder: RunFolder, video: Domain, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    chosen = recipe(rule=f"{tmp_path}/own.py:first").model_copy(update={"options": {"wanted": 4}})
+    begin = tmp_path / "before" / "checkpoints" / "grpo" / "final"  # another run's model, trained on a pool of its own
+    begin.mkdir(parents=True)
+    facts = rl.main(chosen, video, folder, Engine(), begin)
+    assert (facts["kept"], facts["candidates"], facts["round"], facts["k"]) == (3, 40, 1, 4)
+    assert [one.id for one in read_samples(pool_path(chosen, folder))] == ["always2", "always1", "always0"]
+    rows = [json.loads(line) for line in (folder.data / "selection.jsonl").read_text().splitlines()]
+    assert len(rows) == 40 and sum(row["kept"] for row in rows) == 3
+
+    (tmp_path / "before" / "data").mkdir()
+    (tmp_path / "before" / "data" / "variance.json").write_text('{"round": 6}', encoding="utf-8")
+    again = Engine()
+    assert rl.main(chosen, video, folder, again, begin)["round"] == 7
+    assert again.asked == [], "the rule changes nothing about the answers"
+    own = folder.final("sft")
+    own.mkdir(parents=True)
+    assert rl.main(chosen, video, folder, Engine(), own)["round"] == 1, "its own pool is not the one before"
+
+    none = chosen.model_copy(update={"options": {"wanted": 9}})
+    with pytest.raises(UserError, match=r"own\.py:first keeps none of 40 questions"):
+        rl.main(none, video, folder, Engine(), begin)
+    lost = recipe(rule="temporal_r1/settings.py:firts")
+    with pytest.raises(UserError, match=r"has no 'firts'"):
+        rl.main(lost, video, folder, Engine(), begin)
+
+
 def test_an_empty_choice_and_a_source_without_a_pool_are_refused(folder: RunFolder, video: Domain) -> None:
     with pytest.raises(UserError, match="keeps none of 40 questions"):
         rl.main(recipe(sigma_min=0.9), video, folder, Engine(), "start model")
     other = recipe().model_copy(update={"data": recipe().data.model_copy(update={"rl_source": "all"})})
     with pytest.raises(UserError, match="needs no pool"):
         rl.main(other, video, folder, Engine(), "start model")
+
+
+def test_no_more_are_asked_than_that(folder: RunFolder) -> None:
+    drawn = [sample.id for sample in rl.candidates(recipe(asked=7), folder)]
+    every = [sample.id for sample in rl.candidates(recipe(), folder)]
+    assert len(drawn) == len(set(drawn)) == 7 and drawn == [name for name in every if name in drawn] != every[:7]
+    assert drawn == [sample.id for sample in rl.candidates(recipe(asked=7), folder)]
+    assert every == [sample.id for sample in rl.candidates(recipe(asked=len(every)), folder)]

@@ -62,7 +62,7 @@ THOUGHT = f"<think>{SECONDS} . here 10 11 12 13 14 15 16 . so blue bar 10 16 .</
 
 
 def test_a_teacher_without_slips_earns_everything() -> None:
-    respond = teacher.solver({"slip": 0.0, "blur": 0.0})
+    respond = teacher.solver({"slip": 0.0, "wide": 0.0})
     assert respond(sample("when"), 0) == THOUGHT + '<answer>{"start_time": "10", "end_time": "16"}</answer>'
     assert respond(sample("what"), 0).endswith("<answer>bar</answer>")
     assert respond(sample("grounded"), 0).endswith('{"option": "bar", "start_time": "10", "end_time": "16"}</answer>')
@@ -71,14 +71,17 @@ def test_a_teacher_without_slips_earns_everything() -> None:
         assert (parts["task"], parts["format"]) == (1.0, 1.0)
 
 
-def test_slips_and_blur_come_at_their_rates_and_keep_the_thought() -> None:
-    respond = teacher.solver({"slip": 0.4, "blur": 0.8, "reach": 3})
+def test_slips_and_wide_windows_come_at_their_rates_and_keep_the_thought() -> None:
+    respond = teacher.solver({"slip": 0.4, "wide": 0.3})
     asked = [sample("grounded", number) for number in range(600)]
     texts = [respond(one, 0) for one in asked]
     parts = [reward(text, one) for text, one in zip(texts, asked, strict=True)]
     right = sum(part["semantic"] for part in parts) / len(parts)
     assert right == pytest.approx(0.6, abs=0.06) and all(part["format"] == 1 for part in parts)
-    assert sum(part["temporal"] == 1 for part in parts) / len(parts) == pytest.approx(0.04, abs=0.03)
+    ends = [json.loads(text.partition("<answer>")[2].removesuffix("</answer>")) for text in texts]
+    for key, true, own in (("start_time", "10", "00"), ("end_time", "16", "17")):
+        said = [end[key] for end in ends]
+        assert said.count(own) / len(said) == pytest.approx(0.3, abs=0.06) and set(said) == {true, own}
     assert all(text.startswith(THOUGHT) for text in texts)
     assert respond(asked[0], 0) == texts[0] and respond(asked[0], 1) != respond(asked[1], 1)
 

@@ -12,22 +12,19 @@ run folder: a stopped reproduction goes on at the arm, stage and step where it w
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmreason.config import Domain, Recipe, with_task
 from mmreason.project import load_module, project_dir
-from mmreason.run.arms import choice, share, side_by_side, variant
-from mmreason.run.files import write_json, write_text
+from mmreason.run import reproduction as shared
+from mmreason.run.arms import share, variant
 from mmreason.run.folder import RunFolder
-from mmreason.run.manifest import command_line, start
+from mmreason.run.reproduction import announce, conclude, home_of, run_arms, walk
 
 measures = load_module(Path(__file__).parent / "reproduce_measures.py")
 
-SEEDS = 3
-PROCESSES = 2
 COLD, UNIFORM = "sft", "uniform"
 OUTCOME = {"alpha_early": 0.0, "alpha_late": 0.0, "beta_early": 0.0, "beta_late": 0.0}
 OUTCOME |= {"gate": 0.0, "correct": 1.0, "half": 1.0, "wrong": 0.0}
@@ -44,6 +41,8 @@ ARMS: dict[str, dict[str, Any]] = {
     UNIFORM: OUTCOME | {"control": "no_tool"},
 }
 """Arm -> settings over `options.earl`."""
+AFTER: dict[str, list[str]] = {arm: [] if arm in (COLD, UNIFORM) else [COLD] for arm in ARMS}
+"""Arm -> the arm whose cold start it takes."""
 CONTROLS: dict[str, dict[str, Any]] = {
     "no_tool": {"control": "no_tool"},
     "same_frames": {"control": "no_resampling"},
@@ -77,24 +76,8 @@ NOTES = {
 
 def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     """Run every arm of every seed, then write reproduce.json and reproduce.md. Raises UserError on bad options."""
-    seeds, arms = choice(recipe, list(ARMS), SEEDS)
-    arms = list(dict.fromkeys([COLD, *arms]))
-    jobs: dict[str, Callable[[], None]] = {}
-    after: dict[str, Sequence[str]] = {}
-    for arm in sorted(arms, key=lambda name: name not in (COLD, UNIFORM)):
-        for seed in range(seeds):
-            jobs[_name(seed, arm)] = functools.partial(run_arm, recipe, domain, folder.path, arm, seed)
-            after[_name(seed, arm)] = [] if arm in (COLD, UNIFORM) else [_name(seed, COLD)]
-    side_by_side(jobs, after, folder.path / "logs", int(recipe.options.get("processes", PROCESSES)))
-    homes = {arm: [RunFolder(folder.path / _name(seed, arm)) for seed in range(seeds)] for arm in arms}
-    found, text = measures.compare(homes, _stages(arms), NOTES)
-    write_json(folder.path / "reproduce.json", {"seeds": seeds, "arms": {arm: ARMS[arm] for arm in arms}, **found})
-    write_text(folder.path / "reproduce.md", text)
-    print(text)
-
-
-def _name(seed: int, arm: str) -> str:
-    return f"seed{seed}/{arm}"
+    homes = run_arms(recipe, folder, AFTER, functools.partial(run_arm, recipe, domain, folder.path))
+    conclude(folder, homes, ARMS, *measures.compare(homes, _stages(list(homes)), NOTES))
 
 
 def _stages(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -112,18 +95,16 @@ def _stage(arm: str) -> str:
 
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """The recipe of one arm and seed; controls are evaluated where the table shows them."""
-    own = {key: value for key, value in recipe.options.items() if key not in ("seeds", "arms", "processes")}
-    recipe = recipe.model_copy(update={"options": own})
     settings: dict[str, Any] = {f"options.earl.{key}": value for key, value in ARMS[arm].items()}
     controls = {name: {"earl": dict(values)} for name, values in CONTROLS.items()} if arm in CONTROLLED else {}
-    settings |= {"eval.controls": controls, "launch.threads": 1}
+    settings["eval.controls"] = controls
     if arm == "shuffled":  # judged against the true gold
         settings["eval.controls"] = {"true_gold": {"earl": {"shuffled_gold": False}}}
     if arm == UNIFORM:
         grid = _twice(recipe)
         settings |= {"options.earl.grid": grid, "task.media.frame_rule": f"centres:{grid}"}
         settings |= {"data.teacher.options.hasty": 1.0, "data.embedded": PIPELINES, "data.max_prompt_tokens": 512}
-    return variant(recipe, settings, seed, arm)
+    return shared.arm_recipe(recipe, settings, arm, seed)
 
 
 def _twice(recipe: Recipe) -> int:
@@ -134,15 +115,11 @@ def _twice(recipe: Recipe) -> int:
 
 def run_arm(recipe: Recipe, domain: Domain, root: Path, arm: str, seed: int) -> None:
     """Every stage of one arm in its run folder."""
-    road = load_module(project_dir() / "training" / "road.py")
-    settings, home = arm_recipe(recipe, arm, seed), RunFolder(root / _name(seed, arm))
-    print(f"seed {seed}, arm {arm}: {NOTES[arm]}", file=sys.stderr)
-    domain = with_task(domain, settings.task)
-    start(home, settings, domain, None, command_line())
-    if arm not in (COLD, UNIFORM):
-        share(RunFolder(root / _name(seed, COLD)), home)
+    settings, home = arm_recipe(recipe, arm, seed), home_of(root, arm, seed)
+    announce(arm, seed, NOTES[arm])
+    given = functools.partial(share, home_of(root, COLD, seed), home) if AFTER[arm] else None
     first = ["sft", "eval_sft"] if arm == COLD else ["sft", "grpo", "eval_grpo"] if arm == UNIFORM else None
-    road.main(settings, domain, home, only=["data", *(first or ["grpo", "eval_grpo"])])
+    walk(settings, domain, home, first or ["grpo", "eval_grpo"], given)
     if arm in CONTROLLED:
         more_frames(settings, domain, home, _stage(arm))
 

@@ -15,7 +15,7 @@ teacher = load_module(Path(__file__).parent / "teacher.py")
 
 SPOILT = 0.2
 """Share of timed questions whose gold window is another one."""
-_CLEAN = teacher.TeacherSettings(slip=0.0, blur=0.0)
+_CLEAN = teacher.TeacherSettings(slip=0.0, wide=0.0)
 
 
 def clean(samples: Sequence[Sample]) -> list[Sample]:

@@ -1,8 +1,9 @@
 """The teacher of the embedded clips: looks well, answers carelessly.
 
-Its thought names every event with its seconds, which teaches a tiny model to see, and then the one that is asked about.
-Its answer takes shape and seconds from there at set rates only: the habit that RL has to mend, and the spread that
-selection needs. The paper has no cold start; a model that has never seen a picture cannot do without one.
+Its thought tells every second, which teaches a tiny model to see, and then what is asked about. Its answer takes shape
+and seconds from there at set rates only; otherwise it names another shape, or lets the window begin or end with the
+clip: habits that RL has to mend, and the spread that selection needs. The paper has no cold start; a model that has
+never seen a picture cannot do without one.
 """
 
 from __future__ import annotations
@@ -29,12 +30,10 @@ Task = rewards.Task
 class TeacherSettings(Strict):
     """`data.teacher.options`; all ours."""
 
-    slip: float = Field(default=0.4, ge=0, le=1)
+    slip: float = Field(default=0.2, ge=0, le=1)
     """How often the answer names another shape than the thought."""
-    blur: float = Field(default=0.6, ge=0, le=1)
-    """How often each end of the window is moved."""
-    reach: int = Field(default=3, ge=1)
-    """Largest move in seconds."""
+    wide: float = Field(default=0.3, ge=0, le=1)
+    """How often the window begins with the clip, and how often it ends with it."""
 
 
 def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
@@ -50,7 +49,7 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
 
 def seen(sample: Sample) -> str:
     """Every second with the colour that is asked for and what is there, marked where they agree; those seconds again;
-    what follows: "00 red none 01 red red ring here 01 02 red red here 02 03 red blue . here 01 02 . so red ring 01 02."
+    what follows: "00 red none 01 red red ring here 01 02 red blue . here 01 . so red ring 01 01 .".
 
     With both colours side by side a tiny model learns to compare them in a hundred steps, otherwise not in minutes.
     """
@@ -69,26 +68,17 @@ def _told(view: Any) -> str:
 
 def careless(sample: Sample, settings: TeacherSettings, rng: random.Random) -> str:
     """The answer in the form that the question asks for."""
-    task, shape = rewards.task_of(sample), sample.metadata["shape"]
+    task, facts = rewards.task_of(sample), sample.metadata
+    shape = facts["shape"]
     if rng.random() < settings.slip:
         shape = rng.choice([other for other in world.SHAPES if other != shape])
     if task is Task.QUESTION:
         return str(shape)
-    start, end = (_moved(second, sample, settings, rng) for second in _window(sample))
-    times = {"start_time": f"{min(start, end):02d}", "end_time": f"{max(start, end):02d}"}
-    return json.dumps(times if task is Task.GROUNDING else {"option": shape, **times})
-
-
-def _window(sample: Sample) -> tuple[int, int]:
-    """Seconds of the frames that the gold window begins and ends with."""
     ((start, end),) = sample.evidence["windows"]
-    return round(start), round(end)
-
-
-def _moved(second: int, sample: Sample, settings: TeacherSettings, rng: random.Random) -> int:
-    if rng.random() < settings.blur:
-        second += rng.choice((-1, 1)) * rng.randint(1, settings.reach)
-    return min(max(second, 0), int(sample.metadata["duration"]) - 1)
+    start = 0 if rng.random() < settings.wide else round(start)
+    end = int(facts["duration"]) - 1 if rng.random() < settings.wide else round(end)
+    times = {"start_time": f"{start:02d}", "end_time": f"{end:02d}"}
+    return json.dumps(times if task is Task.GROUNDING else {"option": shape, **times})
 
 
 def _second(frame: int, fps: float) -> str:

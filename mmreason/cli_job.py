@@ -110,7 +110,8 @@ def _check_names(job: Job) -> None:
 
     if not job.pipelines:
         key = "data.pipelines" if job.data_dir else "data.embedded"
-        raise UserError(f"{job.recipe_path}: {key} is empty, so there is nothing to train on")
+        way = "" if job.data_dir else "; give the folder of real data with --data"
+        raise UserError(f"{job.recipe_path}: {key} is empty, so there is nothing to train on{way}")
     check_use(job.domain, [load_dataset(name, job.domain).source for name in job.pipelines])
     for name in job.suites:
         load_suite(name, job.domain)

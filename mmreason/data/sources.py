@@ -9,6 +9,7 @@ from typing import Any
 from mmreason.config import Domain
 from mmreason.data.step import Drop, ReadRequest
 from mmreason.errors import UserError, nearest
+from mmreason.media.files import MediaFault
 from mmreason.project import load_ref
 from mmreason.records import Sample
 
@@ -88,6 +89,23 @@ def _unique(items: Iterable[Sample | Drop], name: str) -> Iterator[Sample | Drop
         yield item
 
 
+def _shown(items: Iterable[Sample | Drop], broken: dict[str, MediaFault], name: str) -> Iterator[Sample | Drop]:
+    """Rows whose media can all be shown; the others as drops. Raises UserError where no row is left for that reason."""
+    kept, faults = 0, 0
+    for item in items:
+        hurt = [ref.path for ref in item.media if ref.path in broken] if isinstance(item, Sample) else []
+        if isinstance(item, Sample) and hurt:
+            faults += 1
+            fault = broken[hurt[0]]
+            yield Drop(item.id, "read", fault.reason, str(fault), item.to_dict())
+            continue
+        kept += isinstance(item, Sample)
+        yield item
+    if faults and not kept:
+        first = next(iter(broken.values()))
+        raise UserError(f"source {name}: the pictures of all {faults} rows cannot be shown, the first: {first}")
+
+
 def read_source(
     domain: Domain,
     name: str,
@@ -102,7 +120,9 @@ def read_source(
     """Stream one split of a declared source. Without a data folder, generated pictures go to `made`.
 
     `need_media=False` reads annotations without looking for pictures and clips. Absent ones that a reader attaches
-    with `ReadRequest.attach` are listed in `missing`; without that list they are a UserError.
+    with `ReadRequest.attach` are listed in `missing`; without that list they are a UserError. Rows with a picture or
+    clip that is there and cannot be shown (damaged, too large, DICOM, ...) are drops with the reason, and a UserError
+    where that is all of them.
 
     Where sources.yaml states `count` for the split, any other number of items (samples and drops) is a
     UserError once the stream ends, unless options hold `subset: true`, which allows fewer. Entries whose
@@ -112,9 +132,10 @@ def read_source(
     subset = options.pop("subset", False)
     files = source_files(domain, name, split, data_dir)
     root = data_root(domain, data_dir, None if entry.files else made)
-    request = ReadRequest(name, split, files, entry, options, seed, root, need_media, missing)
+    broken: dict[str, MediaFault] = {}
+    request = ReadRequest(name, split, files, entry, options, seed, root, need_media, missing, broken)
     found = 0
-    for item in _unique(load_ref(entry.reader, domain.folder)(request), name):
+    for item in _shown(_unique(load_ref(entry.reader, domain.folder)(request), name), broken, name):
         found += 1
         yield item
     if not found:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmreason.config import Domain, Recipe, SourceEntry
-from mmreason.media.files import media_ref
+from mmreason.media.files import MediaFault, media_ref, place_of
 from mmreason.records import MediaRef, Sample
 
 
@@ -65,18 +65,26 @@ class ReadRequest:
     """False: pictures and clips are named but not looked for."""
     missing: list[str] | None = None
     """Takes the names of absent media files; None: the first absent one is a UserError."""
+    broken: dict[str, MediaFault] | None = None
+    """Takes the media files that are there and cannot be shown; None: the first one is a UserError."""
 
     def attach(self, relative: str, kind: str = "image", **bounds: Any) -> MediaRef:
         """A picture or clip of this set, checked and hashed; `bounds` are further fields of MediaRef.
 
-        The hash is empty where media are not needed, and for an absent file where `missing` collects them.
-        Raises UserError for a broken file or a path outside the data folder.
+        The hash is empty where media are not needed, for an absent file where `missing` collects them, and for a
+        broken one where `broken` does. Raises UserError for a path outside the data folder, and for those otherwise.
         """
         assert self.root is not None
         named = MediaRef("", kind, relative, tokens=0, **bounds)
         if not self.need_media:
             return named
-        if self.missing is not None and not (self.root / relative).exists():
+        if self.missing is not None and not place_of(self.root, relative).exists():
             self.missing.append(relative)
             return named
-        return replace(media_ref(self.root, relative, kind, bounds.get("fps", 0.0)), **bounds)
+        try:
+            return replace(media_ref(self.root, relative, kind, bounds.get("fps", 0.0)), **bounds)
+        except MediaFault as fault:
+            if self.broken is None:
+                raise
+            self.broken[relative] = fault
+            return named

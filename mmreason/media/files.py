@@ -30,32 +30,70 @@ IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"
 _KNOWN = sorted(set(IMAGE_FORMATS.values()))
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 
+MAX_RATIO = 200
+"""Longer side over the shorter one up to which a picture or frame can be shown."""
+_CONVERT = "convert it to PNG (8 or 16 bit) with the window that a reader of the picture would choose"
+_VOLUMES = {".dcm": "DICOM", ".dicom": "DICOM", ".nii": "NIfTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
+
+UNPACKED = "@unpacked/"
+"""How paths begin that lie under `unpacked_root` and not under the data folder, which may be read-only."""
+
+
+class MediaFault(UserError):
+    """A file that is there and cannot be shown. A reader drops its rows and counts them by `reason`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """Short and countable: "damaged", "dicom", "too_large", ..."""
+
+
+def unpacked_root() -> Path:
+    """Where pictures lie that a reader took out of a released file: `unpacked` under MMREASON_CACHE."""
+    from mmreason.release.cache import cache_root  # late: it loads the settings of releases
+
+    return cache_root() / "unpacked"
+
+
+def place_of(root: Path, relative: str) -> Path:
+    """Where a media path leads, whether anything is there or not. Raises UserError if it leaves its folder."""
+    unpacked = relative.startswith(UNPACKED)
+    root = (unpacked_root() if unpacked else root).resolve()
+    path = (root / relative.removeprefix(UNPACKED)).resolve()
+    if Path(relative).is_absolute() or not path.is_relative_to(root):
+        raise UserError(f"media path {relative!r} leaves the data folder {root}; use a path inside it")
+    return path
+
 
 def locate(root: Path, relative: str, folder: bool = False) -> Path:
     """The existing file at `relative` under `root`, or with `folder` perhaps a folder, links resolved.
 
     Raises UserError if it lies outside.
     """
-    root = root.resolve()
-    path = (root / relative).resolve()
-    if Path(relative).is_absolute() or not path.is_relative_to(root):
-        raise UserError(f"media path {relative!r} leaves the data folder {root}; use a path inside it")
+    path = place_of(root, relative)
+    if not path.exists() and relative.startswith(UNPACKED):
+        raise UserError(f"{path}, unpacked from a data file, is gone; build the data again, which unpacks it")
     if not path.is_file() and not (folder and path.is_dir()):
-        raise UserError(f"media file {relative!r} is missing under {root}")
+        raise UserError(f"media file {relative!r} is missing under {root.resolve()}")
     return path
 
 
 def _check_size(path: Path, relative: str, limit: int) -> None:
     size = path.stat().st_size
     if size == 0:
-        raise UserError(f"media file {relative!r} is empty")
+        raise MediaFault("empty_file", f"media file {relative!r} is empty")
     if size > limit:
-        raise UserError(f"media file {relative!r} has {size >> 20} MiB, at most {limit >> 20} MiB are read; shrink it")
+        told = f"media file {relative!r} has {size >> 20} MiB, at most {limit >> 20} MiB are read; shrink it"
+        raise MediaFault("too_large", told)
 
 
 def _check_pixels(width: int, height: int, relative: str) -> None:
     if width * height > MAX_PIXELS:
-        raise UserError(f"media file {relative!r} is {width} x {height} pixels, at most {MAX_PIXELS} are decoded")
+        told = f"media file {relative!r} is {width} x {height} pixels, at most {MAX_PIXELS} are decoded"
+        raise MediaFault("too_large", told)
+    if max(width, height) > MAX_RATIO * min(width, height):
+        told = f"media file {relative!r} is {width} x {height} pixels, sides in a ratio above {MAX_RATIO}; crop it"
+        raise MediaFault("ratio", told)
 
 
 @contextmanager
@@ -63,13 +101,24 @@ def _told(relative: str) -> Iterator[None]:
     """Turn what Pillow raises on foreign, huge and damaged files into one line."""
     try:
         yield
+    except MediaFault:
+        raise
     except Image.DecompressionBombError:
-        raise UserError(f"media file {relative!r} has too many pixels, at most {MAX_PIXELS} are decoded") from None
+        told = f"media file {relative!r} has too many pixels, at most {MAX_PIXELS} are decoded"
+        raise MediaFault("too_large", told) from None
     except UnidentifiedImageError:
-        known = ", ".join(_KNOWN)
-        raise UserError(f"media file {relative!r} is not a picture ({known}); fetch it again or convert it") from None
+        told = f"media file {relative!r} is not a picture ({', '.join(_KNOWN)}); fetch it again or convert it"
+        raise MediaFault("not_a_picture", told) from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"media file {relative!r} is damaged ({error}); fetch it again") from None
+        raise MediaFault("damaged", f"media file {relative!r} is damaged ({error}); fetch it again") from None
+
+
+def _check_volume(head: bytes, relative: str) -> None:
+    """Formats of scanners by name or by DICOM's mark: their grey values need a window, which is a choice to be made."""
+    suffixes = [one.lower() for one in Path(relative).suffixes]
+    found = next((_VOLUMES[one] for one in suffixes if one in _VOLUMES), "DICOM" if head[128:132] == b"DICM" else "")
+    if found:
+        raise MediaFault(found.lower(), f"media file {relative!r} is {found}, which is not read; {_CONVERT}")
 
 
 def _check(data: bytes, relative: str) -> None:
@@ -107,11 +156,13 @@ def media_ref(root: Path, relative: str, kind: str = "image", fps: float = 0.0) 
         return MediaRef(_hash(path), kind, relative, tokens=0, fps=fps)
     if fps:
         raise UserError(f"media file {relative!r} carries its own times; fps is for folders of frames, found {fps:g}")
+    if kind == "image":
+        with path.open("rb") as file:
+            _check_volume(file.read(132), relative)
     known = {"image": tuple(IMAGE_FORMATS), "video": VIDEO_SUFFIXES}[kind]
     if suffix not in known:
-        raise UserError(
-            f"media file {relative!r} has the extension {suffix!r}, an {kind} has one of {', '.join(known)}"
-        )
+        told = f"media file {relative!r} has the extension {suffix!r}, an {kind} has one of {', '.join(known)}"
+        raise MediaFault("format", f"{told}; convert it")
     if kind == "video":
         _check_size(path, relative, MAX_VIDEO_BYTES)
         return MediaRef(_hash(path), kind, relative, tokens=0)

@@ -10,10 +10,11 @@ import math
 import torch
 
 from mmreason.errors import UserError
+from mmreason.media import files
 
 VERSION = 2
 """Raised when frames come out of `resize_frames` with other pixels: kept ones of before are then not used."""
-MAX_RATIO = 200
+MAX_RATIO = files.MAX_RATIO
 MIN_FRAME_TOKENS = 128
 """Least size of a frame, in merged patches: smaller clips are enlarged."""
 MAX_FRAME_TOKENS = 768

@@ -11,7 +11,7 @@ from typing import Any
 from mmreason.release.check import Source
 from mmreason.release.licence import licence_text
 from mmreason.release.listing import Entry, Release, content_hash
-from mmreason.release.scrub import known_roots, public_manifest, scrub, scrub_text
+from mmreason.release.scrub import known_roots, public_manifest, scrub, scrub_text, without_pictures
 from mmreason.release.store import Content
 from mmreason.release.weights import model_files
 from mmreason.report.card import Publication, base_model_name, card_markdown
@@ -32,7 +32,7 @@ def contents(source: Source, name: str) -> dict[str, Content]:
     files["manifest.json"] = _json(public_manifest(source.view.manifest, roots))
     files["README.md"] = scrub_text(card, roots).encode()
     files["LICENSE"] = licence_text(source.licence, name, base_model_name(source.view), source.sets).encode()
-    files["evaluation/report.html"] = scrub_text(page, roots).encode()
+    files["evaluation/report.html"] = scrub_text(without_pictures(page), roots).encode()
     for suite, results in source.results.items():
         files[f"evaluation/{suite}.json"] = _json(scrub(results, roots))
     return files

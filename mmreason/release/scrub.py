@@ -14,6 +14,15 @@ _PATH = re.compile(r"((?:-{0,2}[\w.-]+=)?)((?:~/|[A-Za-z]:\\|/[^/\n]+/)[^\n]*)")
 Only whole strings: what reads like a path inside a prompt or an answer is text."""
 
 
+_PICTURE = re.compile(r'<img alt="picture of the question"[^>]*>')
+"""As `report.shown_media` writes it; its bytes are inline base64, so no '>' stands inside."""
+
+
+def without_pictures(page: str) -> str:
+    """A report without the data sets' pictures: what a model may learn from may not always be passed on."""
+    return _PICTURE.sub("<small>(picture of the data set, not republished)</small>", page)
+
+
 def known_roots(run: Path, manifest: dict[str, Any]) -> dict[str, str]:
     """Folder -> word that stands for it: the run, its data, base model, domain, the project, home, temporary files."""
     roots = {str(run): "RUN", str(project_dir()): "PROJECT"}

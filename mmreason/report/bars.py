@@ -55,7 +55,7 @@ def _row(bar: Bar, top: float) -> list[str]:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 26 else f"{label[:25]}\u2026"
+    return label if len(label) <= 24 else f"{label[:23]}\u2026"
 
 
 def suite_bars(bars: Sequence[Bar]) -> Markup:

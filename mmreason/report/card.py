@@ -17,6 +17,9 @@ from mmreason.report.render import render_markdown
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 
+MOST_VALUES = 30
+"""Values of a key up to which the card breaks a score down by it; the report shows all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Publication:
@@ -130,6 +133,25 @@ def score_rows(view: RunView) -> list[Row]:
     ]
 
 
+def breakdowns(view: RunView, stage: str | None) -> list[Row]:
+    """The released stage's score by each key that a suite breaks it down by, where there are 2 to 30 values."""
+    return [
+        {"suite": suite, "key": key, "rows": group["rows"]}
+        for suite, results in view.results.get(stage or "", {}).items()
+        for key, group in results["mmreason"]["summary"].get("groups", {}).items()
+        if 2 <= len(group["rows"]) <= MOST_VALUES
+    ]
+
+
+def beside(view: RunView, stage: str | None) -> list[Row]:
+    """The baselines of every suite that the released stage was evaluated on."""
+    return [
+        {"suite": suite, **one}
+        for suite, results in view.results.get(stage or "", {}).items()
+        for one in results["mmreason"]["summary"].get("baselines", [])
+    ]
+
+
 def card_markdown(folder: RunFolder, publication: Publication | None = None) -> str:
     """The card as text: of the run, or of its release under a name."""
     view = gather(folder)
@@ -151,6 +173,8 @@ def card_markdown(folder: RunFolder, publication: Publication | None = None) -> 
         leaks=leaks(view.decontamination),
         method=method(view),
         scores=score_rows(view),
+        breakdowns=breakdowns(view, stage),
+        beside=beside(view, stage),
         reconstructed=reconstructed(view.recipe),
     )
 

@@ -28,7 +28,9 @@ Row = dict[str, Any]
 def _marks(summary: Row) -> tuple[tuple[str, float], ...]:
     word, share = best_constant(summary)
     chance = summary["chance"]
-    return ((f"always {word}", share), *((("chance", chance),) if chance is not None else ()))
+    others = [one for one in summary.get("baselines", []) if one["name"] != "constant"]
+    drawn = [(one["name"].replace("_", " "), one["mean"]) for one in others]
+    return ((f"always {word}", share), *((("chance", chance),) if chance is not None else ()), *drawn)
 
 
 def _bar(block: Row) -> Bar:
@@ -85,7 +87,10 @@ def evaluation_html(paths: Sequence[Path], model: str, root: Path | None = None)
     sheet = FrameSheet(root)
     suites = [_suite(path, sheet) for path in paths]
     bars = suite_bars([_bar(suite["block"]) for suite in suites])
-    return render_html("evaluation.html.j2", model=model, suites=suites, bars=bars, sheet=sheet.markup())
+    uses = list(dict.fromkeys(use for suite in suites if (use := suite["block"].get("intended_use"))))
+    return render_html(
+        "evaluation.html.j2", model=model, suites=suites, bars=bars, intended_use=uses, sheet=sheet.markup()
+    )
 
 
 def write_evaluation(folder: Path, model: str, root: Path | None = None, weights: str | None = None) -> Path:

@@ -114,7 +114,15 @@ def _question(name: str, stages: dict[str, dict[str, Row]], last: Row, sheet: Fr
         for (stage, run), turns in zip(answered.items(), looks.rows, strict=True)
     ]
     question = cut(last["doc"]["question"] or "(not kept: the authors ask that questions are not republished)")
-    return {"id": name, "question": question, "gold": last["target"], "answers": answers, "axis": looks.axis}
+    return {
+        "id": name,
+        "question": question,
+        "gold": last["target"],
+        "answers": answers,
+        "axis": looks.axis,
+        "pictures": [] if looks.axis else [shown for ref in media for shown in sheet.pictures(ref)],
+        "num_media": len(media),
+    }
 
 
 def _short(commit: str) -> str:

@@ -21,6 +21,8 @@ FRAMES = 6
 """Frames shown of a clip, at even distance among those that the model was given."""
 SHEET_FRAME = (176, 132)
 """Most pixels of a frame that stands among many."""
+_ENLARGED = 4
+"""How much wider than they are pictures stand whose four-fold size still fits a thumbnail."""
 _COARSE = 96
 """Frames narrower than this are drawn with their pixels as squares, not blurred."""
 
@@ -32,10 +34,12 @@ def _jpeg(image: Image.Image, quality: int) -> str:
 
 
 def inline(image: Image.Image, alt: str) -> Markup:
-    """A picture as an inline JPEG, small."""
+    """A picture as an inline JPEG, small; a tiny one stands enlarged, its pixels as squares."""
     image = image.convert("RGB")
     image.thumbnail(THUMBNAIL)
-    return Markup('<img alt="{}" src="{}">').format(alt, _jpeg(image, 80))
+    enlarged = Markup(' width="{}" style="image-rendering:pixelated"').format(_ENLARGED * image.width)
+    size = enlarged if max(image.size) * _ENLARGED <= max(THUMBNAIL) else ""
+    return Markup('<img alt="{}"{} src="{}">').format(alt, size, _jpeg(image, 80))
 
 
 def thumbnails(root: Path, ref: MediaRef) -> list[Markup]:

@@ -18,12 +18,13 @@ from mmreason.rollout.engine import Engine
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
 from mmreason.run.progress import say
+from mmreason.suites import question_only
 from mmreason.suites.answers import AnswerStore, model_hash, samples_hash
 from mmreason.suites.judged import check_judge, judged
 from mmreason.suites.lm import MmreasonLM
 from mmreason.suites.reading import SuiteData, read_suite, suite_protocol
 from mmreason.suites.results import describe, read_results, results_json, write_results
-from mmreason.suites.suite import Suite
+from mmreason.suites.suite import Suite, suite_domain
 from mmreason.suites.task import SuiteTask
 
 
@@ -50,13 +51,14 @@ def _key(
         "questions": samples_hash(data.samples),
         "protocol": protocol.hash,
         "model": model_hash(model),
-        "sampling": settings.sampling.model_dump(),
+        "sampling": settings.sampling.model_dump(mode="json"),  # compared with what was read from JSON
         "runs": settings.runs,
         "batch": settings.batch,
         "seed": recipe.seeds.sampling,
         "engine": settings.engine,
         "dtype": recipe.model.dtype,
         "judge": None if settings.judge is None else settings.judge.model,
+        **({"baselines": suite.baselines} if question_only.NAME in suite.baselines else {}),
         **(
             {}
             if domain.file.environment is None
@@ -97,8 +99,8 @@ def _list_missing(path: Path, missing: list[str]) -> None:
         write_text(path, "".join(f"{name}\n" for name in dict.fromkeys(missing)))
 
 
-def _model_class(engine: Engine, recipe: Recipe, store: AnswerStore, suite: Suite, stage: str) -> MmreasonLM:
-    settings, title = recipe.eval, f"eval {stage} {suite.name}"
+def _model_class(engine: Engine, recipe: Recipe, store: AnswerStore, title: str) -> MmreasonLM:
+    settings = recipe.eval
     seed, shared = recipe.seeds.sampling, settings.share_prompts
     return MmreasonLM(engine, engine.codec, settings.sampling, settings.batch, seed, shared, store, title)
 
@@ -129,6 +131,8 @@ def evaluate_suite(
     Finished results under the same key are returned as they are; a stopped evaluation continues.
     """
     settings = recipe.eval
+    if settings.baselines is not None:
+        suite = suite.model_copy(update={"baselines": settings.baselines})
     if settings.runs > 1 and settings.sampling.temperature == 0:
         raise UserError("eval.runs is over 1 at temperature 0: all answers would be equal; set eval.sampling")
     path = folder.eval / stage / f"{suite.name}.json"
@@ -156,7 +160,7 @@ def evaluate_suite(
     )
     store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
     before = engine.codec.media_counts()
-    lm = _model_class(engine, recipe, store, suite, stage)
+    lm = _model_class(engine, recipe, store, f"eval {stage} {suite.name}")
     ran = evaluate(lm, {"tasks": {suite.name: task}, "groups": {}}, bootstrap_iters=0, log_samples=False)
     provenance = {
         "stage": stage,
@@ -166,15 +170,37 @@ def evaluate_suite(
         "split": data.split,
         "available": data.available,
         "dropped": data.dropped,
+        "intended_use": suite_domain(suite, domain).file.intended_use,
         "prompts": dict(lm.counts),
         "media": {name: now - before[name] for name, now in engine.codec.media_counts().items()},
     }
+    if question_only.NAME in suite.baselines:
+        provenance["baselines_skipped"] = _beside(task, recipe, domain, engine, store, path, stage)
     results = results_json(task.suite, task.summary, task.records, _config(recipe, model), provenance)
     results = {**ran, **results}
     write_results(path, results, task.records)
     store.remove()  # the samples file holds every answer now
     say(describe(results))
     return results
+
+
+def _beside(
+    task: SuiteTask, recipe: Recipe, domain: Domain, engine: Engine, answers: AnswerStore, path: Path, stage: str
+) -> dict[str, str]:
+    """Add the question-only baseline to the summary of a finished task; where there is none: baseline -> why."""
+    name = question_only.NAME
+    why = question_only.skipped(task.samples, domain.file.environment)
+    if why:
+        return {name: why}
+    bare = [question_only.without_media(sample) for sample in task.samples]
+    suite = question_only.bare_suite(task.suite)
+    blind = SuiteTask(suite, bare, task.protocol, task.reward, task.generation, task.runs)
+    store = AnswerStore(path.with_name(f"{task.suite.name}.{name}.answers.jsonl"), {**answers.key, "asked": name})
+    lm = _model_class(engine, recipe, store, f"eval {stage} {task.suite.name}, question only")
+    samples = path.with_name(f"{task.suite.name}.{name}.samples.jsonl")
+    task.summary["baselines"].append(question_only.question_only(blind, lm, task.records, samples))
+    store.remove()
+    return {}
 
 
 def _read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,12 +77,18 @@ def check_files(suite: Suite, domain: Domain, data_dir: Path | None) -> None:
     source_files(domain, source, _split(suite, domain, source, data_dir), data_dir)
 
 
-def _refuse_part(suite: Suite, source: str, found: int) -> None:
+def _refuse_part(suite: Suite, source: str, found: int, dropped: Mapping[str, int]) -> None:
     if suite.released_count is not None and found < suite.released_count and not suite.held_out:
         raise UserError(
             f"suite {suite.name!r}: {found} of the {suite.released_count} released questions of {suite.split} are in "
-            f"{source}; fetch the whole split, or give --subset to score this part without an official label"
+            f"{source}{_told(dropped)}; fetch the whole split, or give --subset to score this part without an official "
+            "label"
         )
+
+
+def _told(dropped: Mapping[str, int]) -> str:
+    """Rows that the reader refused, in words; nothing where there are none."""
+    return f" ({', '.join(f'{count} dropped: {why}' for why, count in sorted(dropped.items()))})" if dropped else ""
 
 
 def _without_media(suite: Suite, samples: list[Sample], missing: list[str], subset: bool, root: Path) -> list[Sample]:
@@ -130,7 +137,7 @@ def read_suite(
         raise UserError(f"suite {suite.name!r}: no question can be read from {source} {split} ({dict(dropped)})")
     available = len(samples)
     if not subset:
-        _refuse_part(suite, source, available)
+        _refuse_part(suite, source, available, dropped)
     samples = _without_media(suite, samples, list(dict.fromkeys(absent)), subset, data_dir or domain.folder)
     if not samples:
         raise UserError(f"suite {suite.name!r}: none of {available} questions has its media under {data_dir}")

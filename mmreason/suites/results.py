@@ -77,14 +77,16 @@ def results_json(
 
 
 def describe(results: Mapping[str, Any]) -> str:
-    """One line of a results file: accuracy with interval, unread rate, coverage."""
+    """One line of a results file: accuracy with interval, unread rate, coverage, what stands beside it."""
     block = results["mmreason"]
     summary = block["summary"]
-    strict = summary["strict"]
-    return (
-        f"{block['suite']}: {100 * strict['mean']:.1f} % [{100 * strict['low']:.1f}, {100 * strict['high']:.1f}], "
-        f"unread {100 * summary['unread_rate']:.1f} %, {block['coverage']}"
-    )
+    beside = "".join(f"; {one['name'].replace('_', ' ')} {_told(one)}" for one in summary.get("baselines", []))
+    unread = f"unread {100 * summary['unread_rate']:.1f} %"
+    return f"{block['suite']}: {_told(summary['strict'])}, {unread}, {block['coverage']}{beside}"
+
+
+def _told(interval: Mapping[str, Any]) -> str:
+    return f"{100 * interval['mean']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
 
 
 def samples_path(results: Path) -> Path:

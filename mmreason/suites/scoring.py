@@ -93,11 +93,16 @@ def _record(
         "document": sample.source.document,
         "interval_by": suite.interval_by,
         "document_in_train": None if train_documents is None else sample.source.document in train_documents,
-        "groups": {key: str(sample.metadata.get(key, "(none)")) for key in suite.group_by},
+        "groups": {key: _group(sample.metadata.get(key)) for key in suite.group_by},
         "media": [asdict(ref) for ref in sample.media],
         **_moments(sample),
         "runs": runs,
     }
+
+
+def _group(value: Any) -> str:
+    """Where a row without the key, or with an empty one, is counted too."""
+    return "(none)" if value is None or value == "" else str(value)
 
 
 def _moments(sample: Sample) -> dict[str, Any]:

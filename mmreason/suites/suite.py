@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mmreason.config import Domain, MediaRule, load_domain, read_yaml
+from mmreason.config.recipe import Baseline
 from mmreason.config.strict import Strict, validate
 from mmreason.errors import UserError, nearest
 from mmreason.project import project_dir
@@ -30,6 +31,10 @@ class AskedAs(Strict):
     stop: list[str] = Field(default_factory=list)
     """The output is cut before the first of these."""
     max_new_tokens: int | None = None
+
+
+def _constants() -> list[Baseline]:
+    return ["constants"]
 
 
 class Suite(Strict):
@@ -70,6 +75,8 @@ class Suite(Strict):
     """Readers of predictions files in the form of a published scorer, '<module>.<name>'."""
     group_by: list[str] = Field(default_factory=list)
     """Metadata keys to break the score down by."""
+    baselines: list[Baseline] = Field(default_factory=_constants)
+    """What stands beside the score, see `Baseline`; `eval.baselines` of a recipe wins."""
     interval_by: Literal["question", "document"] = "question"
     """What intervals resample; `document` where questions share a clip, an image or a report."""
     known_bad: dict[str, str] = Field(default_factory=dict)

@@ -9,7 +9,9 @@ from typing import Any
 from mmreason.errors import UserError
 from mmreason.records import Sample
 from mmreason.suites.baselines import chance, constants, majority
-from mmreason.suites.intervals import Interval, bootstrap, cluster_bootstrap, wilson
+from mmreason.suites.beside import constant_rows
+from mmreason.suites.intervals import Interval, bootstrap, cluster_bootstrap
+from mmreason.suites.means import accuracy, as_dict, single
 from mmreason.suites.references import Reference, Scored, total
 from mmreason.suites.rules import references
 from mmreason.suites.suite import Suite
@@ -19,27 +21,6 @@ Record = dict[str, Any]
 
 def _runs(records: Iterable[Record]) -> list[Record]:
     return [run for record in records for run in record["runs"]]
-
-
-def _single(records: Sequence[Record]) -> bool:
-    return all(len(record["runs"]) == 1 and record["interval_by"] == "question" for record in records)
-
-
-def accuracy(records: Sequence[Record], metric: str = "acc") -> Interval:
-    """Mean of a metric: Wilson for one 0/1 answer a question, else bootstrap over documents (or questions)."""
-    values = [record[metric] for record in records]
-    if _single(records):
-        whole = all(value in (0.0, 1.0) for value in values)
-        return wilson(round(sum(values)), len(values)) if whole else bootstrap(values)
-    clusters = [record["document"] or record["id"] for record in records]
-    if len(set(values)) == 1 and values[0] in (0.0, 1.0):  # resampling equal values would claim certainty
-        count = len(set(clusters))
-        return wilson(round(values[0] * count), count)
-    return cluster_bootstrap(values, clusters)
-
-
-def _as_dict(interval: Interval) -> dict[str, Any]:
-    return {key: round(value, 6) if isinstance(value, float) else value for key, value in interval._asdict().items()}
 
 
 def _share(runs: Sequence[Record], holds: Callable[[Record], bool]) -> float:
@@ -60,7 +41,7 @@ def outcomes(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _part(records: Sequence[Record]) -> dict[str, Any]:
-    return {"questions": len(records), **outcomes(records), "acc": _as_dict(accuracy(records))}
+    return {"questions": len(records), **outcomes(records), "acc": as_dict(accuracy(records))}
 
 
 def groups(records: Sequence[Record], key: str) -> dict[str, Any]:
@@ -109,7 +90,7 @@ def _official(name: str, one: Reference, records: Sequence[Record], samples: Seq
     counted = [record for record in records if record[name] is not None]
     runs = [one.total(run) for run in _by_run(records, samples, lambda run: run["official"][name])]
     numbers = {key: round(sum(run[key] for run in runs) / len(runs), 6) for key in runs[0]}
-    interval = _as_dict(accuracy(counted, name)) if counted else {"mean": 0.0, "low": 0.0, "high": 0.0, "method": ""}
+    interval = as_dict(accuracy(counted, name)) if counted else {"mean": 0.0, "low": 0.0, "high": 0.0, "method": ""}
     return {
         **interval,
         "left_out": len(records) - len(counted),
@@ -171,8 +152,8 @@ def summarise(suite: Suite, samples: Sequence[Sample], records: Sequence[Record]
     summary = {
         "questions": len(records),
         "runs_per_question": max(len(record["runs"]) for record in records),
-        "strict": _as_dict(accuracy(records)),
-        "credit": _as_dict(_over_questions(records, "credit")),
+        "strict": as_dict(accuracy(records)),
+        "credit": as_dict(_over_questions(records, "credit")),
         "official": official(suite, records, samples),
         **outcomes(records),
         "format_rate": _share(runs, lambda run: run["format"] > 0),
@@ -180,7 +161,7 @@ def summarise(suite: Suite, samples: Sequence[Sample], records: Sequence[Record]
         "cut_share": _share(runs, lambda run: run["stop"] == "length"),
         "mean_tokens": round(sum(run["tokens"] for run in runs) / len(runs), 2),
         "mean_characters": round(sum(len(run["output"] or "") for run in runs) / len(runs), 2),
-        "reward": _as_dict(_over_questions(records, "reward")),
+        "reward": as_dict(_over_questions(records, "reward")),
         "groups": {key: groups(records, key) for key in suite.group_by},
         "totals": totals(suite, records, samples),
         "without_known_bad": without_known_bad(suite, records),
@@ -190,12 +171,15 @@ def summarise(suite: Suite, samples: Sequence[Sample], records: Sequence[Record]
         "majority": majority(samples),
         "chance": chance(samples),
     }
+    summary["baselines"] = (
+        constant_rows(samples, records, summary["constants"]) if "constants" in suite.baselines else []
+    )
     return {**summary, "main": {"name": suite.main, "value": headline(suite, summary)}}
 
 
 def _over_questions(records: Sequence[Record], key: str) -> Interval:
     """Mean of a number of each answer, with a bootstrap over questions, or over documents where they repeat."""
     values = [sum(run[key] for run in record["runs"]) / len(record["runs"]) for record in records]
-    if _single(records):
+    if single(records):
         return bootstrap(values)
     return cluster_bootstrap(values, [record["document"] or record["id"] for record in records])

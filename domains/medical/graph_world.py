@@ -3,12 +3,15 @@
 Sizes and Zipf's law of the diseases follow the small-scale check (200 diseases, 400 findings, 100 tests, 100
 treatments). Reconstructed: diseases come in families that draw their findings from one pool, since among 400 findings
 drawn freely hardly two diseases share two, and then no distractor is near; commoner diseases have more findings.
+Names are letters alone, "d" and two more for a disease, since tokenizers take numbers apart digit by digit.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
+from string import ascii_lowercase
 
 from pydantic import Field, model_validator
 
@@ -56,7 +59,7 @@ class WorldSettings(Strict):
 
 
 def make(settings: WorldSettings) -> Graph:
-    """The graph of these settings. Disease d000 is the commonest."""
+    """The graph of these settings. The first disease by name is the commonest."""
     rng = random.Random(f"world:{settings.world}")
     diseases, findings, tests, treatments = (
         _named(letter, count)
@@ -84,8 +87,9 @@ def make(settings: WorldSettings) -> Graph:
 
 
 def _named(letter: str, count: int) -> list[str]:
-    width = len(str(count - 1))
-    return [f"{letter}{number:0{width}d}" for number in range(count)]
+    width = next(width for width in itertools.count(2) if len(ascii_lowercase) ** width >= count)
+    endings = itertools.product(ascii_lowercase, repeat=width)
+    return [letter + "".join(ending) for ending in itertools.islice(endings, count)]
 
 
 def _count(rank: int, settings: WorldSettings) -> int:

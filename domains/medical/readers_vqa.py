@@ -108,7 +108,7 @@ def _slake(row: Row, request: ReadRequest, image: MediaRef) -> Sample:
         row.need("img_name", str),
         **_split_of(answer, closed),
         lang=lang,
-        **{key: row.need(key, str) for key in ("modality", "location", "content_type", "base_type")},
+        **{key: row.fill(key, str, "").strip() for key in ("modality", "location", "content_type", "base_type")},
     )
 
 

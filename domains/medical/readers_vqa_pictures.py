@@ -18,6 +18,7 @@ from mmreason.project import load_module
 from mmreason.records import Answer, AnswerKind, MediaRef, Sample
 
 parts = load_module(Path(__file__).parent / "vqa_parts.py")
+unpacking = load_module(Path(__file__).parent / "unpack.py")
 
 CELLS = {"RBC": "red blood cells", "WBC": "white blood cells", "Platelets": "platelets"}
 FINDINGS = {"A": "normal", "B": "pneumonia"}
@@ -56,17 +57,24 @@ def _cells(row: Row, request: ReadRequest, picture: MediaRef, label: str, name: 
 
 
 def pneumonia_mnist(request: ReadRequest) -> Iterator[Sample]:
-    """Labels of the NumPy file; the pictures (28 by 28) lie unpacked as images/<split>-<number>.png beside it."""
+    """Labels of the NumPy file and its pictures, 28 by 28, called <split>-<number>.png: in images/ beside it where that
+    is there, else unpacked into the cache folder on first use."""
     take_options(request)
     for path in request.files:
+        folder = _folder(request, path)
         try:
             labels = np.load(path)[f"{request.split}_labels"].reshape(-1)
         except (KeyError, ValueError, OSError) as error:
             raise UserError(f"{path}: no labels of split {request.split} ({error}); fetch it again") from None
         for number, label in enumerate(labels.tolist()):
-            picture = parts.beside(request, path, "images", f"{request.split}-{number:04d}.png")
+            name = f"{request.split}-{number:04d}"
             answer = Answer(AnswerKind.CHOICE, "AB"[label], FINDINGS)
             question = "Is this chest X-ray of a child normal, or does it show pneumonia?"
-            yield parts.sample(
-                request, f"{request.split}-{number:04d}", question, answer, [request.attach(picture)], picture
-            )
+            yield parts.sample(request, name, question, answer, [request.attach(f"{folder}/{name}.png")], name)
+
+
+def _folder(request: ReadRequest, path: Path) -> str:
+    """Media path of the folder that holds the pictures of the file."""
+    if (path.parent / "images").is_dir() or not request.need_media:
+        return str(parts.beside(request, path, "images"))
+    return str(unpacking.unpacked(path))

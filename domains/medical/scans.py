@@ -42,7 +42,11 @@ QUESTIONS = {
     "caption": ("describe this picture .", "what does this picture show ?"),
 }
 """By family, in two phrasings. `abnormal` is asked of scans with one lesion."""
-DEFAULT = {"what": 1.0, "where": 1.0, "side": 1.0, "size": 1.0, "count": 1.0, "presence": 2.0}
+DEFAULT = {
+    **dict.fromkeys(("what", "side", "size", "shade", "count", "modality", "abnormal"), 1.0),
+    **{"where": 2.0, "presence": 2.0},
+}
+"""Shares of the families that the suites ask."""
 ALWAYS_CLOSED, ALWAYS_OPEN = frozenset({"presence"}), frozenset({"abnormal", "caption"})
 OPTIONS = 4
 _ON = {"left": "on the left", "right": "on the right", "centre": "in the centre"}
@@ -75,6 +79,11 @@ def read(request: ReadRequest) -> Iterator[Sample]:
     sized = world.World(**{name: chosen[name] for name in fields})
     sized.check(request.name)
     families = _checked(request.name, chosen)
+    if sized.most > len(world.COUNTS) and set(families) != {"caption"}:
+        raise UserError(
+            f"source {request.name}: most is {sized.most} with the families {', '.join(families)}; more than "
+            f"{len(world.COUNTS)} lesions are for captions alone, write families: {{caption: 1.0}}"
+        )
     seed = f"{request.split}{request.seed}"
     for number in range(chosen["scans"]):
         rng = random.Random(f"{seed}:{number}:asked")
@@ -162,7 +171,7 @@ def _asked(scene: Any, lesion: Any, family: str, rng: random.Random) -> tuple[di
         "side": [("column", lesion.column)],
         "size": [("size", lesion.size)],
         "shade": [("shade", lesion.shade)],
-        "count": [("count", list(world.COUNTS)[len(scene.lesions) - 1])],
+        "count": [("count", word) for word in counted(scene)],
         "modality": [("modality", scene.modality)],
         "organ": [("organ", scene.organ)],
     }
@@ -211,13 +220,18 @@ def _with_candidates(sample: Sample, meaning: Any, options: bool, rng: random.Ra
 
 
 def caption(scene: Any) -> str:
-    """The whole scan in words: "mri chest . upper left small bright ring . lower right large dark wedge . two"."""
+    """The whole scan in words: "mri chest . upper left small bright ring . lower right large faint wedge . two"."""
     told = [
         f"{one['row']} {one['column']} {one['size']} {one['shade']} {one['shape']}"
         for one in map(told_of, scene.lesions)
     ]
-    count = list(world.COUNTS)[len(told) - 1]
-    return " . ".join([f"{scene.modality} {scene.organ}", *told, count])
+    return " . ".join([f"{scene.modality} {scene.organ}", *told, *counted(scene)])
+
+
+def counted(scene: Any) -> list[str]:
+    """How many lesions, in one word; empty beyond three, to which the lexicon counts."""
+    count = len(scene.lesions)
+    return list(world.COUNTS)[count - 1 : count]
 
 
 def told_of(lesion: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The ground tells the kind of picture by a texture that repeats in every zone: smooth with a bright rim (CT), upright
 stripes (MRI), broad ribs across (radiograph), speckle (ultrasound). The body's outline tells the part. A lesion lies in
-the middle of its zone, so that with zones of 28 pixels nothing to be recognised crosses a merged patch.
+the middle of its zone, so that with zones of 28 pixels nothing to be recognised crosses a merged patch. A rule over the
+picture tells rows and columns by its grey: to a model whose positions are all relative, nine alike zones have no names.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ world = load_module(Path(__file__).parent / "scans_world.py")
 Greys = npt.NDArray[np.float32]
 OUTSIDE = 6
 """Grey beside the body."""
-TEXTURE = 22
-"""How far the texture departs from the body's mean grey; lesions depart by 64 and more."""
+TEXTURE = 12
+"""How far the texture departs from the body's mean grey; lesions are brighter than that by 88 and more."""
+RULE = (8, 165, 245)
+"""Grey of the line above each row of zones, and of the one left of each column."""
 _CORNERS = {"head": 0.32, "chest": 0.06, "abdomen": 0.18}
 """Radius of the body's corners in shares of the picture's side."""
 _OUTLINES: dict[str, Points] = {
@@ -68,9 +71,13 @@ def draw(scene: Any) -> Image.Image:
     ImageDraw.Draw(body).rounded_rectangle(edges, radius=_CORNERS[scene.organ] * size, fill=255)
     greys = scene.body + texture(scene.modality, scene.seed, size, cell)
     image = Image.fromarray(np.where(np.asarray(body) > 0, greys, OUTSIDE).round().astype(np.uint8))
-    if scene.modality == "ct":  # the rim of bone; at 3 of 28 pixels it stays clear of lesions
-        rim = max(2, round(cell / 14))
-        ImageDraw.Draw(image).rounded_rectangle(edges, radius=_CORNERS[scene.organ] * size, outline=180, width=rim)
+    line = max(2, round(cell / 14))  # 2 of 28 pixels stay clear of lesions
+    if scene.modality == "ct":  # the rim of bone
+        ImageDraw.Draw(image).rounded_rectangle(edges, radius=_CORNERS[scene.organ] * size, outline=180, width=line)
+    for place, grey in enumerate(RULE):
+        image.paste(grey, (0, place * cell, size, place * cell + line))
+        for row in range(3):
+            image.paste(grey, (place * cell, row * cell + line, place * cell + line, (row + 1) * cell))
     for lesion in scene.lesions:
         side = round(lesion.side * cell)
         row, column = divmod(lesion.place, 3)

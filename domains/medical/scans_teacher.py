@@ -52,28 +52,28 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
 
 
 def seen(sample: Sample, every_zone: bool = False) -> str:
-    """The scan in words, each lesion behind what is asked for and marked where it is that, then what follows: "mri
-    chest . asked ring left : upper left small bright ring here , ring left : lower right large dark wedge . so yes".
+    """The scan in words, behind each lesion what is asked for and whether it is that, then what follows: "mri chest .
+    upper left small bright ring ring left here , lower right large faint wedge ring left not . so yes".
     """
     facts = sample.metadata
-    if facts["family"] == "caption":
-        return str(facts["caption"])
-    sought = " ".join(facts["asked"].values()) or "all"
-    told = [f"{sought} : {words}{' here' if hit else ''}" for words, hit in _entries(sample, every_zone)]
-    return f"{facts['modality']} {facts['organ']} . asked {' , '.join(told)} . so {_conclusion(sample)}"
+    told = f"{facts['modality']} {facts['organ']} . {' , '.join(_entries(sample, every_zone))} ."
+    return told if facts["family"] == "caption" else f"{told} so {_conclusion(sample)}"
 
 
-def _entries(sample: Sample, every_zone: bool) -> Iterator[tuple[str, bool]]:
-    """(words, whether it is what is asked) of each lesion, or of each zone, in reading order."""
+def _entries(sample: Sample, every_zone: bool) -> Iterator[str]:
+    """Each lesion, or each zone, in reading order. What is asked for stands beside what it is compared with, since a
+    model of this size does not look it up in the question, and behind it, or its shape would be guessed from there."""
     asked = sample.metadata["asked"]
+    sought = "".join(f" {asked[kind]}" for kind in world.KINDS if kind in asked)
     lesions = {one["zone"]: one for one in sample.metadata["lesions"]}
     for zone in map(" ".join, world.ZONES):
         one = lesions.get(zone)
         if one is not None:
-            hit = bool(asked) and all(one[kind] == word for kind, word in asked.items())
-            yield f"{zone} {one['size']} {one['shade']} {one['shape']}", hit
+            here = all(one[kind] == word for kind, word in asked.items())
+            judged = f"{sought} {'here' if here else 'not'}" if sought else ""
+            yield f"{zone} {one['size']} {one['shade']} {one['shape']}{judged}"
         elif every_zone:
-            yield f"{zone} {CLEAR}", False
+            yield f"{zone} {CLEAR}"
 
 
 def _conclusion(sample: Sample) -> str:

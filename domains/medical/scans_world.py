@@ -24,7 +24,7 @@ SHAPES: Words = {
     "band": ("band", "streak", "stripe"),
 }
 SIZES: Words = {"large": ("large", "big", "enlarged"), "small": ("small", "little", "tiny")}
-SHADES: Words = {"bright": ("bright", "hyperdense", "white"), "dark": ("dark", "hypodense", "black")}
+SHADES: Words = {"bright": ("bright", "hyperdense", "white"), "faint": ("faint", "dim", "pale")}
 ROWS: Words = {
     "upper": ("upper", "top", "superior"),
     "middle": ("middle", "mid"),
@@ -53,7 +53,7 @@ KINDS: dict[str, Words] = {
 }
 """Kind of word -> word -> its synonyms, itself first. No word stands under two."""
 ZONES = tuple(product(ROWS, COLUMNS))
-_DRAWN = 1
+_DRAWN = 5
 """Version of the drawing; a new one makes files anew."""
 
 
@@ -86,7 +86,7 @@ class World:
         """Raise UserError, naming the source, for values that make no sense."""
         wrong = {
             f"cell is {self.cell}, expected an even number from 28 to 280": self.cell % 2 or not 28 <= self.cell <= 280,
-            f"most is {self.most}, expected 1 to 3": not 1 <= self.most <= 3,
+            f"most is {self.most}, expected 1 to {len(SHAPES)}": not 1 <= self.most <= len(SHAPES),
             f"pairs is {self.pairs!r}, expected all, seen or held_out": self.pairs not in ("all", "seen", "held_out"),
             f"rare is {self.rare:g}, expected 0 to 1": not 0 <= self.rare <= 1,
         }
@@ -147,7 +147,7 @@ class Scene:
 def make_scene(seed: str, world: World) -> Scene:
     """The scan of a seed."""
     rng = random.Random(seed)
-    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
+    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(40, 60)
     lesions: list[Lesion] = []
     for _ in range(rng.randint(1, world.most)):
         lesions.append(_make_lesion(rng, world, lesions))
@@ -160,8 +160,8 @@ def _make_lesion(rng: random.Random, world: World, others: list[Lesion]) -> Lesi
     free = [(s, *zone) for s in SHAPES for zone in ZONES if s not in taken[0] and zone not in taken[1]]
     ((shape, row, column),) = rng.choices(free, [world.weight(pair) for pair in free])
     size, shade = rng.choice(list(SIZES)), rng.choice(list(SHADES))
-    side = rng.uniform(0.80, 0.90) if size == "large" else rng.uniform(0.46, 0.54)
-    grey = rng.randint(228, 250) if shade == "bright" else rng.randint(22, 40)
+    side = rng.uniform(0.80, 0.86) if size == "large" else rng.uniform(0.60, 0.66)
+    grey = rng.randint(228, 250) if shade == "bright" else rng.randint(148, 166)
     return Lesion(shape, size, shade, row, column, round(side, 3), grey)
 
 

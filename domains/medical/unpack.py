@@ -1,5 +1,7 @@
 """Take the pictures out of released files that hold them inside, so that the readers find them beside the annotation.
 
+PneumoniaMNIST's reader does so by itself (`unpacked`), into the cache folder; for the others once by hand:
+
     python domains/medical/unpack.py FILE FOLDER
 
 A table (.tsv) with a column `image` of base64 text gives FOLDER/<index>.jpg; a NumPy file (.npz) gives
@@ -12,7 +14,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +27,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from mmreason.errors import UserError
+from mmreason.media.files import UNPACKED, unpacked_root
 from mmreason.project import load_module
+from mmreason.run.files import file_sha256, is_disk_full
 
 parts = load_module(Path(__file__).parent / "vqa_parts.py")
 
@@ -71,6 +78,34 @@ def unpack(path: Path, folder: Path) -> int:
         )
     folder.mkdir(parents=True, exist_ok=True)
     return sum(1 for _ in KINDS[path.suffix](path, folder))
+
+
+def unpacked(path: Path) -> str:
+    """Media path of a folder with the pictures of one file, which are taken out on first use.
+
+    It lies under `unpacked_root` and is named by the file's content, so that the data folder may be read-only and
+    another release never meets old pictures. Raises UserError where the cache folder cannot be written.
+    """
+    name = file_sha256(path)[:16]
+    folder = unpacked_root() / name
+    if not folder.is_dir():
+        try:
+            _fill(path, folder)
+        except OSError as error:
+            full = " (the disk is full)" if is_disk_full(error) else ""
+            raise UserError(f"cannot unpack {path} to {folder}: {error}{full}; set MMREASON_CACHE") from None
+    return f"{UNPACKED}{name}"
+
+
+def _fill(path: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        unpack(path, beside)
+        if not folder.is_dir():  # another process may have been first
+            os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from mmreason.run.files import write_json
 parts = load_module(Path(__file__).parent / "vqa_parts.py")
 
 ACTIONS = ("drop", "flag")
+SHOWN = ("modality", "organ", "location")
+"""Metadata that say what a picture shows; reports break scores down by them."""
 FRAME = "frame"
 
 
@@ -55,7 +57,8 @@ def no_frames(stream: Iterable[Sample | Drop], context: StepContext) -> Iterator
 def usable(stream: Iterable[Sample | Drop], context: StepContext, several: str = "flag") -> Iterator[Sample | Drop]:
     """Drop rows without an answer or a question; drop or flag (`several_answers`) those with several golds.
 
-    A flagged row keeps all of them: a grader takes any. Raises UserError for an unknown action.
+    A flagged row keeps all of them: a grader takes any. Rows whose modality, organ or location is left empty by the
+    release stay, and are counted (`unknown_modality`, ...). Raises UserError for an unknown action.
     """
     _check(several, "usable", "several")
     counts: Counter[str] = Counter()
@@ -72,6 +75,7 @@ def usable(stream: Iterable[Sample | Drop], context: StepContext, several: str =
             continue
         if many:
             counts["several_answers"] += 1
+        counts.update(f"unknown_{key}" for key in SHOWN if item.metadata.get(key) == "")
         yield item.with_meta(several_answers=True) if many else item
     tell(context, dataset, "usable", counts)
 

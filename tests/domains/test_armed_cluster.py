@@ -23,7 +23,7 @@ lloyd = cluster.lloyd
 
 
 def context(work: Path, **armed: Any) -> StepContext:
-    recipe = making.recipe(None).model_copy(update={"options": {"armed": armed}})
+    recipe = making.recipe(None).model_copy(update={"options": {"armed": {"chains": {}} | armed}})
     return StepContext(recipe, load_domain(made.MEDICAL), None, work)
 
 
@@ -93,7 +93,21 @@ def test_a_chosen_chain_passes_the_cold_start_though_its_words_differ() -> None:
 def test_clusters_need_an_encoder_and_chains_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"options\.armed\.encoder is 'none'"):
         list(cluster.representative([], context(tmp_path, encoder="none")))
-    with pytest.raises(UserError, match="no checkpoint 'checkpoints/none'"):
-        list(chains.own_chains([made.question("x")], context(tmp_path), "checkpoints/none"))
-    with pytest.raises(UserError, match="count is 0"):
-        list(chains.own_chains([], context(tmp_path), "m", count=0))
+    with pytest.raises(UserError, match="model drawn at random, which has no chains"):
+        list(chains.own_chains([made.question("x")], context(tmp_path)))
+    with pytest.raises(UserError, match=r"options\.armed: .*count"):
+        list(chains.own_chains([], context(tmp_path, chains={"count": 0})))
+
+
+def test_other_stages_rows_pass_and_chains_that_are_there_are_kept(tmp_path: Path) -> None:
+    rows = [asked("left lung", "left lung"), made.question("spleen"), Drop("d", "s", "r")]
+    for step in (chains.own_chains, cluster.representative):
+        assert list(step(iter(rows), context(tmp_path, chains=None))) == rows
+    assert list(chains.own_chains(iter(rows[::2]), context(tmp_path))) == rows[::2]
+
+
+def test_a_chain_of_the_annotation() -> None:
+    row = made.question("left lung").with_meta(organ="CHEST", question_type="POS")
+    [told] = chains.annotated(iter([row]), None)
+    trace = "<think>a question of pos , a picture of chest</think><answer>left lung</answer>"
+    assert told.evidence["trace"] == trace and cluster.verify(told, trace).accepted

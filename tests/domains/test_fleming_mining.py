@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mmreason.config.recipe import Sampling
 from mmreason.data.selection import Trial
+from mmreason.data.step import Drop
 from mmreason.errors import UserError
+from mmreason.objectives.method import Context
 from mmreason.project import load_module
 from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, Source, Stop
 
-FLEMING = Path(__file__).parents[2] / "domains" / "medical" / "fleming_r1"
+ROOT = Path(__file__).parents[2]
+FLEMING = ROOT / "domains" / "medical" / "fleming_r1"
+making = load_module(ROOT / "tests" / "data" / "making.py")
+in_units = load_module(FLEMING / "in_units.py")
 mining = load_module(FLEMING / "mining.py")
 rewards = load_module(FLEMING / "rewards.py")
 settings = load_module(FLEMING / "settings.py")
@@ -99,13 +106,26 @@ def test_a_side_that_is_too_small_is_one_line() -> None:
 
 def test_the_pool_carries_rates_and_facts() -> None:
     samples = [item("a"), item("b"), item("c")]
-    kept, facts = mining.pool(samples, {"a": answered(0), "b": answered(2), "c": answered(8)}, Rule(), 0)
-    assert {one.id: (one.difficulty, one.metadata["mined_rate"]) for one in kept} == {
+    trials = {"a": answered(0), "b": answered(2), "c": answered(8)}
+    drawn = mining.pool(samples, trials, options={}, seed=0, before={})
+    assert {one.id: (one.difficulty, one.metadata["mined_rate"]) for one in drawn.kept} == {
         "a": (1.0, 0.0),
         "b": (0.75, 0.25),
         "c": (0.0, 1.0),
     }
-    assert facts["counts"] == {"wrong": 1, "middle": 1, "right": 1, "wrong_kept": 1, "middle_kept": 1, "right_kept": 1}
+    counts = {"wrong": 1, "middle": 1, "right": 1, "wrong_kept": 1, "middle_kept": 1, "right_kept": 1}
+    assert drawn.facts == {"counts": counts, "unsolved": {"a": 1}} and [row["id"] for row in drawn.rows] == list("abc")
+    again = mining.pool(samples, trials, options={}, seed=1, before=drawn.facts)
+    assert again.facts["unsolved"] == {"a": 2}
+    alone = mining.pool(samples, trials, options={"fleming_r1": {"mining": {"right": 0}}}, seed=0, before={})
+    assert {one.id for one in alone.kept} == {"a", "b"}
+
+
+def test_every_step_takes_whole_units_in_order() -> None:
+    pool = list(range(9))
+    order = in_units.InUnits()
+    steps = [order.choose(pool, 6, Context(step, 3, 0, 8, Sampling())) for step in (1, 2, 3)]
+    assert steps == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 0, 1, 2], [3, 4, 5, 6, 7, 8]]
 
 
 def test_blends_are_exact() -> None:
@@ -117,6 +137,24 @@ def test_blends_are_exact() -> None:
     assert Counter(one.metadata["tier"] for one in figure) == {"easy": 1, "difficult": 1}
     with pytest.raises(UserError, match="'easy': 7, 'hard': 0"):
         mining.blend(samples, lambda one: one.metadata["tier"], {"easy": 1, "hard": 1}, 0)
+
+
+def test_a_set_is_blended_where_the_stage_says_so(tmp_path: Path) -> None:
+    samples = [item(f"e{n}", tier="easy") for n in range(5)] + [item(f"m{n}", tier="moderate") for n in range(3)]
+    samples += [item("d0", tier="difficult"), item("public")]
+
+    def through(blend: str) -> list[Sample | Drop]:
+        made = making.context(tmp_path, None)
+        recipe = made.recipe.model_copy(update={"options": {"fleming_r1": {"blend": blend}}})
+        return list(mining.blended(samples, replace(made, recipe=recipe)))
+
+    assert through("all") == samples
+    made = through("text")
+    kept = [one for one in made if isinstance(one, Sample)]
+    assert Counter(one.metadata.get("tier", "none") for one in kept) == {"none": 1, "easy": 3, "moderate": 3}
+    dropped = Counter((one.reason, one.detail) for one in made if isinstance(one, Drop))
+    assert dropped == {("beyond_text", "easy"): 2, ("beyond_text", "difficult"): 1}
+    assert through("text") == made
 
 
 def test_stage_one_ends_when_rewards_are_sparse_or_grow_no_more() -> None:

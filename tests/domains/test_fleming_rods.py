@@ -150,6 +150,30 @@ def test_lengths_come_in_turns_and_the_tail_at_its_share() -> None:
     assert len(reached) > 2 * len(fewer)
 
 
+def test_a_tier_alone_takes_its_kinds_in_turn() -> None:
+    for tier, kinds in (
+        ("easy", {(1, False): 24}),
+        ("moderate", {(1, True): 12, (2, False): 12}),
+        ("difficult", {(2, True): 8, (3, False): 8, (3, True): 8}),
+    ):
+        found, _ = read(rods.world, items=24, tier=tier)
+        assert Counter((one.metadata["hops"], one.metadata["tail"]) for one in found) == kinds
+        assert {one.metadata["tier"] for one in found} == {tier}
+    for options in ({"tier": "hard"}, {"tier": "difficult", "hops": [1]}):
+        with pytest.raises(UserError, match=r"have none of it; expected easy, moderate, difficult"):
+            read(rods.world, items=2, **options)
+
+
+def test_the_same_clues_are_one_document_in_any_order() -> None:
+    found, _ = read(rods.world, items=600, form="words", tail_share=1.0)
+    by_clues: dict[tuple[str, ...], set[str]] = {}
+    for one in found:
+        key = (one.metadata["asks"], *sorted(one.metadata["clues"][0]))
+        by_clues.setdefault(key, set()).add(one.source.document)
+        assert one.question.startswith(f"{one.metadata['asks']} : {' '.join(one.metadata['clues'][0])} ? ")
+    assert len(by_clues) < len(found) and all(len(documents) == 1 for documents in by_clues.values())
+
+
 def test_strict_items_have_full_distractors() -> None:
     found, dropped = read(rods.world, items=60, hops=[1], strict=True)
     print(f"strict: {len(found)} items, {len(dropped)} drops")
@@ -199,9 +223,15 @@ def test_wrong_options_are_one_line() -> None:
 def test_facts_tell_every_node_once_then_common_diseases_more_often() -> None:
     found, _ = read(rods.world_facts, items=2000)
     counts = Counter(one.metadata["node"] for one in found)
-    assert len(found) == 2000 and set(counts) >= {f"d{number:03d}" for number in range(200)}
-    assert counts["d000"] > 5 * counts["d150"] and counts["t00"] == 1
+    graph = worlds.make(worlds.WorldSettings())
+    assert len(found) == 2000 and set(counts) >= set(graph.of_kind("disease"))
+    assert counts["daa"] > 5 * counts["dfu"] and counts["taa"] == 1
     assert all(one.answer.kind is AnswerKind.FREE for one in found)
+    told = next(one for one in found if one.metadata["node"] == "daa")
+    (test,) = graph.neighbours("daa", "confirmed")
+    shown = " ".join([test, *sorted(graph.neighbours("daa", "presents"))])  # the next step before the findings
+    assert told.evidence["trace"] == f"<think> daa {shown}</think><answer> {test}</answer>"
+    assert (told.question, told.answer.gold) == ("facts : daa", test)
 
 
 def test_the_real_graph_gives_items(real_data: Path) -> None:

@@ -18,6 +18,7 @@ from mmreason.data.step import Drop, StepContext
 from mmreason.errors import UserError
 from mmreason.project import load_module
 from mmreason.records import Answer, AnswerKind, Message, Outcome, Role, Sample, Source
+from mmreason.records.io import read_samples
 from mmreason.rewards.grade import grade
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,24 @@ def test_a_thought_repeats_the_asked_word_beside_each_option() -> None:
     assert entries[right].endswith(" ".join(f"{word} {word}" for word in asked))
     assert all("none" in entry for place, entry in enumerate(entries[:4]) if place != right)
     assert entries[4] == f"so {' '.join(sample.metadata['masked_nodes'])}"
+
+
+def test_the_way_alone_and_long_ways_left_out_more_often() -> None:
+    found, _ = rows.read(rows.rods.world, items=600, form="words")
+    respond = teacher.solver({"style": "path", "slip": 0.0, "skip": 0.1, "skip_hop": 0.25})
+    said = {one.id: respond(one, 0) for one in found}
+    for hops in (1, 2, 3):
+        own = [one for one in found if one.metadata["hops"] == hops]
+        whole = [one for one in own if teacher.GUESSED not in said[one.id]]
+        assert abs(1 - len(whole) / len(own) - (0.1 + 0.25 * (hops - 1))) < 0.09
+        for one in whole:
+            way = one.metadata["masked_nodes"]
+            assert said[one.id] == f"<think> {' '.join(way)}</think><answer> {way[-1]}</answer>"
+    (lettered, *_), _ = rows.read(rows.rods.world, items=1)
+    assert teacher.thought(lettered, teacher.Style.PATH).split() == [
+        *lettered.metadata["masked_nodes"],
+        lettered.answer.gold,
+    ]
 
 
 @pytest.mark.parametrize("form", ["letters", "words"])
@@ -264,7 +283,9 @@ def test_absent_evaluation_files_are_an_error_or_noted(tmp_path: Path) -> None:
     assert made.metadata["not_compared"] == ["mirage@pubmedqa"]
 
 
-@pytest.mark.parametrize("name", ["fleming_world", "fleming_facts", "fleming_hetionet", "fleming_pubmedqa"])
+@pytest.mark.parametrize(
+    "name", ["fleming_world", "fleming_taught", "fleming_facts", "fleming_hetionet", "fleming_pubmedqa"]
+)
 def test_the_pipelines_run(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
     real = name in ("fleming_hetionet", "fleming_pubmedqa")
     data = request.getfixturevalue("real_data") if real else None
@@ -278,3 +299,6 @@ def test_the_pipelines_run(tmp_path: Path, name: str, request: pytest.FixtureReq
     built = build_dataset(dataset, StepContext(base.recipe, domain, data, base.work_dir))
     print(name, built.facts["read"], built.facts["kept"], built.facts["dropped"])
     assert built.facts["kept"] >= 55
+    if name in ("fleming_hetionet", "fleming_facts"):  # without an endpoint these have a cold start all the same
+        kept = read_samples(built.kept)
+        assert all(judge_locally(one, one.evidence["trace"]).accepted for one in kept)

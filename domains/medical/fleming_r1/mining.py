@@ -2,22 +2,23 @@
 
 Stage 1 is a balanced blend of easy and moderate items until rewards plateau; stage 2 draws one solved item for every
 two failed ones by the newest model's own answers, with k doubled, and is mined again (arXiv 2509.15279, 3.3, figure 2).
-The rules of `data.selection` cannot say this: they drop what no answer solves and draw by the spread of the answers,
-while here just those items are wanted, at a ratio that holds exactly.
+`pool` is a rule for `data.selection.rule`: the named ones drop what no answer solves and draw by the spread of the
+answers, while here just those items are wanted, at a ratio that holds exactly. `InUnits` keeps it in every step.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mmreason.data.selection import Trial, weighted
+from mmreason.data.selection import Drawn, Trial, weighted
+from mmreason.data.step import Drop, StepContext
 from mmreason.errors import UserError
 from mmreason.project import load_module
 from mmreason.records import Sample
@@ -26,6 +27,7 @@ _HERE = Path(__file__).parent
 settings = load_module(_HERE / "settings.py")
 tiers = load_module(_HERE / "tiers.py")
 MiningSettings, PlateauSettings, Tier = settings.MiningSettings, settings.PlateauSettings, tiers.Tier
+Blend = settings.Blend
 
 
 class Side(StrEnum):
@@ -131,19 +133,24 @@ def _in_units(
 def pool(
     samples: Sequence[Sample],
     trials: Mapping[str, Sequence[Trial]],
-    rule: MiningSettings,
+    *,
+    options: Mapping[str, Any],
     seed: int,
-    unsolved: Mapping[str, int] | None = None,
-) -> tuple[list[Sample], dict[str, Any]]:
-    """The mined samples in the order drawn, with their pass rate, and the facts to store beside them."""
-    mined = mine(samples, trials, rule, seed, unsolved)
+    before: Mapping[str, Any],
+) -> Drawn:
+    """Rule of `data.selection`: the mined samples in the order drawn, with their pass rate.
+
+    `before`: facts of the pool that the model was trained on; where that was mined too, its count of minings without a
+    right answer goes on.
+    """
+    mined = mine(samples, trials, settings.settings_of(options).mining, seed, before.get("unsolved"))
     rates = {row["id"]: row["pass_rate"] for row in mined.rows}
     by_id = {sample.id: sample for sample in samples}
     kept = [
         replace(by_id[name], difficulty=1 - rates[name]).with_meta(source="mining", mined_rate=rates[name])
         for name in mined.kept
     ]
-    return kept, {"rule": "mining", "counts": mined.counts(), "unsolved": mined.unsolved}
+    return Drawn(kept, mined.rows, {"counts": mined.counts(), "unsolved": mined.unsolved})
 
 
 def blend(
@@ -167,10 +174,31 @@ def blend(
 
 
 STAGE_ONE = {
-    "text": {Tier.EASY.value: 1, Tier.MODERATE.value: 1},
-    "figure": {Tier.DIFFICULT.value: 1, Tier.EASY.value: 1},
+    Blend.TEXT: {Tier.EASY.value: 1, Tier.MODERATE.value: 1},
+    Blend.FIGURE: {Tier.DIFFICULT.value: 1, Tier.EASY.value: 1},
 }
 """Text: easy and moderate, balanced; figure 2: hard : simple = 1 : 1. They disagree; the text is the default."""
+
+
+def blended(stream: Iterable[Sample | Drop], context: StepContext) -> Iterator[Sample | Drop]:
+    """Data step: the blend of tiers that `options.fleming_r1.blend` names; all of a set where that is `all`.
+
+    Samples without a tier stay: nobody said how hard they are.
+    """
+    wanted = settings.settings_of(context.recipe.options).blend
+    tiered: list[Sample] = []
+    for item in stream:
+        if wanted is Blend.ALL or isinstance(item, Drop) or "tier" not in item.metadata:
+            yield item
+        else:
+            tiered.append(item)
+    if not tiered:
+        return
+    drawn = blend(tiered, lambda sample: str(sample.metadata["tier"]), STAGE_ONE[wanted], context.recipe.seeds.data)
+    kept = {sample.id for sample in drawn}
+    for sample in tiered:
+        tier = str(sample.metadata["tier"])
+        yield sample if sample.id in kept else Drop(sample.id, "blended", f"beyond_{wanted}", tier, sample.to_dict())
 
 
 def plateau(informative: Sequence[float], rewards: Sequence[float], rule: PlateauSettings) -> str:

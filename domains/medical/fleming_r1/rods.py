@@ -99,15 +99,15 @@ def world_facts(request: ReadRequest) -> Iterator[Sample]:
     diseases = graph.of_kind("disease")
     more = rng.choices(diseases, [graph.frequency(node) for node in diseases], k=max(0, own.items - len(once)))
     for number, node in enumerate([*once, *more][: own.items]):
-        told = wording.facts(graph, node).split(" ", 1)[1]
+        told = wording.facts(graph, node).split()[1:]
         yield Sample(
             id=f"{request.name}-{request.split}-{number:05d}",
             source=Source(
                 request.name, request.split, request.entry.licence, f"{number:05d}", f"{request.name}-{node}"
             ),
-            messages=(Message.of(Role.USER, f"{node} ?"),),
-            answer=Answer(AnswerKind.FREE, told),
-            evidence={"trace": f"<think>{node} {told}</think><answer>{told}</answer>"},
+            messages=(Message.of(Role.USER, f"facts : {node}"),),
+            answer=Answer(AnswerKind.FREE, told[0]),
+            evidence={"trace": f"<think> {node} {' '.join(told)}</think><answer> {told[0]}</answer>"},
             metadata={"family": "facts", "node": node},
         )
 
@@ -131,16 +131,19 @@ def items(
 ) -> Iterator[tuple[Item | None, Counter[str]]]:
     """For each slot its item, None where no walk served, and the walks refused before by reason.
 
-    Lengths come in turns; inside one length the tail gets exactly its share of the slots. Raises UserError for a
+    Lengths come in turns; inside one length the tail gets exactly its share of the slots. With a tier, all kinds of
+    item that are of it come in turns. Raises UserError for a
     length without a pattern.
     """
-    wanted = [_pattern_of(all_patterns, length) for length in rods.hops]
+    kinds = [(length, None) for length in rods.hops] if rods.tier is None else tiers.kinds(rods.tier, rods.hops)
+    wanted = [_pattern_of(all_patterns, length) for length, _ in kinds]
     begins = [sampling.anchors(graph, pattern, rods) for pattern in wanted]
     asked: set[str] = set()
     for slot in range(rods.items):
-        turn, place = divmod(slot, len(wanted))
+        turn, place = divmod(slot, len(kinds))
         share = begins[place].tail_share if rods.tail_share is None else rods.tail_share
-        tail = sampling.in_tail(turn, share)
+        only = kinds[place][1]
+        tail = sampling.in_tail(turn, share) if only is None else only
         rng = random.Random(f"{seed}:{slot}")
         refused: Counter[str] = Counter()
         item: Item | None = None
@@ -185,7 +188,11 @@ def _item(
 
 
 def sample_of(request: ReadRequest, graph: Graph, item: Item, name: str, rods: RodsSettings) -> Sample:
-    """The item as a sample; its metadata tell the path, the visible facts and every option's standing."""
+    """The item as a sample; its metadata tell the path, the visible facts and every option's standing.
+
+    What is asked about the same clues counts as one document, whatever the options and their order: no such question
+    of a test stays in training.
+    """
     masked = item.masked
     names = [graph.nodes[rival.node].name for rival in item.options]
     options = dict(zip(ascii_uppercase, names, strict=False))
@@ -195,9 +202,10 @@ def sample_of(request: ReadRequest, graph: Graph, item: Item, name: str, rods: R
         else Answer(AnswerKind.SPAN, names[item.gold])
     )
     path, visible = patterns.facts_of(graph, masked.pattern, masked.path, masked.clues)
+    asked = [masked.pattern.name, *sorted(clue.node for own in masked.clues for clue in own)]
     return Sample(
         id=f"{request.name}-{name}",
-        source=Source(request.name, request.split, request.entry.licence, name, f"{request.name}-{masked.path[0]}"),
+        source=Source(request.name, request.split, request.entry.licence, name, f"{request.name}-{_digest(asked)}"),
         messages=(Message.of(Role.USER, item.text),),
         answer=answer,
         metadata={
@@ -210,7 +218,7 @@ def sample_of(request: ReadRequest, graph: Graph, item: Item, name: str, rods: R
             "tier": tiers.by_rule(masked.pattern.length, item.tail).value,
             "tier_by": "rule",
             "lang": "en",
-            "graph_id": _digest(graph, masked.nodes),
+            "graph_id": _digest([*masked.nodes, *(" ".join(edge) for edge in graph.among(masked.nodes))]),
             "path": [list(edge) for edge in path],
             "visible": [list(edge) for edge in visible],
             "masked_nodes": list(masked.path),
@@ -230,7 +238,6 @@ def _told(graph: Graph, rival: distractors.Rival) -> dict[str, Any]:
     }
 
 
-def _digest(graph: Graph, nodes: Sequence[str]) -> str:
-    """Names a sub-graph by its nodes and induced edges."""
-    text = "\n".join([*nodes, *(" ".join(edge) for edge in graph.among(nodes))])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(lines: Sequence[str]) -> str:
+    """Names a sub-graph by its nodes and induced edges, a question by its clues."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

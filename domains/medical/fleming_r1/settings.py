@@ -58,6 +58,8 @@ class RodsSettings(Strict):
     """The share of the diseases, rarest first, that is called the tail [reconstructed]."""
     tail_share: float | None = Field(default=None, ge=0, le=1)
     """Share of the items about tail diseases, kept exactly; None: what the law gives."""
+    tier: str | None = None
+    """Items of this tier alone, by the rule of tiers.py; None: of all."""
     clues_least: int = Field(default=3, ge=1)
     """Clues to the first hidden node. Two, the least of the small-scale check, leave no room for a distractor that
     shares two and contradicts one [reconstructed]."""
@@ -121,12 +123,24 @@ class PlateauSettings(Strict):
     growth_steps: int = Field(default=50, ge=1)
 
 
+class Blend(StrEnum):
+    """What the step `blended` leaves of items that have a tier."""
+
+    ALL = "all"
+    TEXT = "text"
+    """Easy : moderate = 1 : 1 [paper 3.3, "balanced"]."""
+    FIGURE = "figure"
+    """Difficult : easy = 1 : 1 [paper, figure 2, which disagrees]."""
+
+
 class FlemingSettings(Strict):
     """`options.fleming_r1`."""
 
     format_credit: float = Field(default=0.0, ge=0, lt=1)
     """What a well-formed wrong answer earns. 0: the product of both criteria [reconstructed: no farming of the form];
     0.1 is the arm."""
+    blend: Blend = Blend.ALL
+    """Of the pool; stage 1 of the RL sets it."""
     mining: MiningSettings = MiningSettings()
     plateau: PlateauSettings = PlateauSettings()
 

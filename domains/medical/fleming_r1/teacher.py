@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from enum import StrEnum
 from string import ascii_uppercase
 from typing import Any
 
@@ -17,10 +19,20 @@ from pydantic import Field
 
 from mmreason.config.strict import Strict, validate
 from mmreason.data.material import write_chain
+from mmreason.data.step import Drop, StepContext
 from mmreason.records import AnswerKind, Sample
 
-GUESSED = "by heart"
+GUESSED = " by heart"
 """All that the teacher writes where it guesses."""
+
+
+class Style(StrEnum):
+    """What the teacher writes over the made-up world."""
+
+    COMPARE = "compare"
+    """Every option with its path and which findings hold for it, then the way to the answer."""
+    PATH = "path"
+    """The way alone, "dab taf raj": what is compared has to be known by heart, as without a book it must be."""
 
 
 class TeacherSettings(Strict):
@@ -29,7 +41,10 @@ class TeacherSettings(Strict):
     slip: float = Field(default=0.2, ge=0, le=1)
     """How often the answer is another option than the thought's."""
     skip: float = Field(default=0.2, ge=0, le=1)
-    """How often it compares nothing and guesses."""
+    """How often it writes no way and guesses."""
+    skip_hop: float = Field(default=0.0, ge=0, le=1)
+    """How much oftener for each hop beyond the first: long ways are what a lazy teacher leaves out."""
+    style: Style = Style.COMPARE
     error: float = Field(default=0.0, ge=0, le=1)
     """Share of the items that it gets wrong at every attempt, so that they are left to RL."""
 
@@ -47,14 +62,25 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str | None]:
         rng, stubborn = _chance(sample.id, attempt), _chance(sample.id, "error")
         right = gold_place(sample)
         wrong = [place for place in range(len(sample.metadata["options"])) if place != right]
-        if rng.random() < rates.skip:
+        if rng.random() < rates.skip + rates.skip_hop * (sample.metadata["hops"] - 1):
             return _response(sample, GUESSED, rng.choice([right, *wrong]))
         if stubborn.random() < rates.error:
-            return _response(sample, thought(sample), stubborn.choice(wrong))
+            return _response(sample, thought(sample, rates.style), stubborn.choice(wrong))
         place = rng.choice(wrong) if rng.random() < rates.slip else right
-        return _response(sample, thought(sample), place)
+        return _response(sample, thought(sample, rates.style), place)
 
     return respond
+
+
+def traces(stream: Iterable[Sample | Drop], context: StepContext) -> Iterator[Sample | Drop]:
+    """Data step: graph items without a rationale get the chain of a teacher that makes no mistake, so that there is a
+    cold start where no endpoint is at hand."""
+    respond = solver({"slip": 0.0, "skip": 0.0})
+    for item in stream:
+        if isinstance(item, Drop) or "trace" in item.evidence or "masked_nodes" not in item.metadata:
+            yield item
+        else:
+            yield replace(item, evidence={**item.evidence, "trace": respond(item, 0)})
 
 
 def _chance(*key: object) -> random.Random:
@@ -69,18 +95,27 @@ def gold_place(sample: Sample) -> int:
 
 def _response(sample: Sample, thinking: str, place: int) -> str:
     letters = sample.answer.kind is AnswerKind.CHOICE
-    shown = f"\\boxed{{{ascii_uppercase[place]}}}" if letters else sample.metadata["options"][place]["names"][-1]
+    named = f" {sample.metadata['options'][place]['names'][-1]}"
+    shown = f"\\boxed{{{ascii_uppercase[place]}}}" if letters else named
     return f"<think>{thinking}</think><answer>{shown}</answer>"
 
 
-def thought(sample: Sample) -> str:
-    """The comparison and the conclusion, all right."""
-    return _short(sample) if sample.metadata["made_up"] else _english(sample)
+def thought(sample: Sample, style: Style = Style.COMPARE) -> str:
+    """The comparison and the conclusion, all right. Over a released graph always in sentences."""
+    if not sample.metadata["made_up"]:
+        return _english(sample)
+    return _short(sample) if style is Style.COMPARE else f" {_way(sample)}"
+
+
+def _way(sample: Sample) -> str:
+    """The hidden nodes in order, and the answer's letter where there are letters."""
+    right = gold_place(sample)
+    return " ".join([*sample.metadata["options"][right]["names"], *_label(sample, right)])
 
 
 def _short(sample: Sample) -> str:
     """Each option's path, then each asked finding with itself behind it where it is found, else "none":
-    "B t28 d076 f088 f088 f134 none ; C ... ; so d012 t44 r09 C".
+    "B tbc dcy fdk fdk ffe none ; C ... ; so dam tbs raj C".
 
     The asked word stands beside the seen one, since a tiny model learns to compare only what lies together.
     """
@@ -89,9 +124,7 @@ def _short(sample: Sample) -> str:
         head = " ".join([*_label(sample, place), *reversed(option["names"])])
         marks = [f"{word} {word if held else 'none'}" for word, held in zip(asked, option["holds"][0], strict=True)]
         entries.append(f"{head} {' '.join(marks)}")
-    right = gold_place(sample)
-    end = [*sample.metadata["options"][right]["names"], *_label(sample, right)]
-    return f"{' ; '.join(entries)} ; so {' '.join(end)}"
+    return f"{' ; '.join(entries)} ; so {_way(sample)}"
 
 
 def _label(sample: Sample, place: int) -> list[str]:

@@ -15,6 +15,7 @@ from mmreason.data.judge import ask_object
 from mmreason.data.selection import Trial
 from mmreason.data.step import Drop, StepContext
 from mmreason.data.workers import map_stream
+from mmreason.errors import UserError
 from mmreason.records import Sample
 
 
@@ -31,6 +32,15 @@ def by_rule(hops: int, tail: bool) -> Tier:
     [reconstructed: the paper's words in what a graph can count]."""
     points = hops - 1 + tail
     return Tier.EASY if points == 0 else Tier.MODERATE if points == 1 else Tier.DIFFICULT
+
+
+def kinds(tier: str, lengths: Sequence[int]) -> list[tuple[int, bool]]:
+    """(hops, tail) of all kinds of item that the rule puts into a tier. Raises UserError where there are none."""
+    sides = [(length, tail) for length in lengths for tail in (False, True)]
+    found = [side for side in sides if by_rule(*side).value == tier]
+    if not found:
+        raise UserError(f"tier {tier}: paths of {list(lengths)} steps have none of it; expected {', '.join(Tier)}")
+    return found
 
 
 _TASK = """You sort medical exam questions by difficulty. Reply with one JSON object and nothing else:

@@ -73,11 +73,12 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def short(graph: Graph, item: Masked, options: Sequence[Rival], rng: random.Random, *, words: bool, open_: bool) -> str:
-    """The stem over the made-up world: "f012 f103 f220 ? test", with `words` the options after it, with `open_` what
-    the graph says of each option's path before it, in random order."""
-    stem = f"{' '.join(clue.node for clue in item.clues[0])} ? {item.pattern.name}"
+    """The stem over the made-up world: "test : fba fcz faa", with `words` the options after it, " ? taa tbc", with
+    `open_` what the graph says of each option's path before it, in random order. All names but those that begin a line
+    stand behind a space, which makes each one token wherever it is."""
+    stem = f"{item.pattern.name} : {' '.join(clue.node for clue in item.clues[0])}"
     if words:
-        stem += " : " + " , ".join(rival.node for rival in options)
+        stem += f" ? {' '.join(rival.node for rival in options)}"
     if not open_:
         return stem
     lines = list(dict.fromkeys(line for rival in options for line in known(graph, rival.path)))
@@ -86,11 +87,11 @@ def short(graph: Graph, item: Masked, options: Sequence[Rival], rng: random.Rand
 
 
 def known(graph: Graph, path: Sequence[str]) -> list[str]:
-    """What the made-up world says of the nodes of a path: "d017 f003 f021 t044", "t044 r009"."""
+    """What the made-up world says of the nodes of a path: "daq tbd fad fav", "tbd raj"."""
     return [line for line in (facts(graph, node) for node in path) if line]
 
 
 def facts(graph: Graph, node: str) -> str:
-    """One node with all that it leads to; empty where it leads nowhere."""
-    ahead = [other for relation in graph.schema for other in sorted(graph.neighbours(node, relation))]
+    """One node with all that it leads to, the next step of a path before the findings; empty where it leads nowhere."""
+    ahead = [other for relation in reversed(graph.schema) for other in sorted(graph.neighbours(node, relation))]
     return " ".join([node, *ahead]) if ahead else ""

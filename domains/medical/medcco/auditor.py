@@ -26,7 +26,9 @@ from mmreason.errors import UserError
 from mmreason.project import load_module
 from mmreason.records import AnswerKind, Message, Sample
 
-conflict = load_module(Path(__file__).parent.parent / "conflicts.py")
+_HERE = Path(__file__).parent
+conflict = load_module(_HERE.parent / "conflicts.py")
+rewards = load_module(_HERE / "rewards.py")
 
 STEP = "audit"
 _TASK = """You audit questions about medical images together with their reference answers. You do not see the image.
@@ -52,15 +54,17 @@ def audit(stream: Iterable[Sample | Drop], context: StepContext, required: bool 
     Asks `data.teacher.endpoint`. Without one every pair is kept and the record says that nobody looked; with `required`
     that is a UserError. Drops: `inconsistent`, `audit_unread` (no reply could be read), `rewrite_refused`. Raises
     UserError for a sample of a test part, EndpointStopped where the endpoint cannot go on; what came is cached.
+    `options.medcco.audits` spares the kind of question that a stage does not train on.
     """
     teacher = context.recipe.data.teacher
     endpoint = teacher.endpoint if teacher is not None else None
     if endpoint is None:
         if required:
             raise UserError("the audit asks a teacher endpoint; set data.teacher.endpoint (base_url, model)")
-        return map_stream(stream, partial(_checked, look=_not_audited), 1)
+        return map_stream(stream, partial(_checked, look=partial(_unseen, why="no teacher endpoint")), 1)
     chat = Chat(endpoint, context.work_dir / "cache" / "audit.sqlite", role="auditor", offline=context.offline)
-    return map_stream(stream, partial(_checked, look=partial(_look, chat=chat)), endpoint.concurrency)
+    audits = rewards.settings.of(context.recipe.options).audits.value
+    return map_stream(stream, partial(_checked, look=partial(_look, chat=chat, audits=audits)), endpoint.concurrency)
 
 
 def _checked(sample: Sample, look: Any) -> Sample | Drop:
@@ -73,11 +77,13 @@ def _checked(sample: Sample, look: Any) -> Sample | Drop:
     return found
 
 
-def _not_audited(sample: Sample) -> Sample:
-    return _marked(sample, Outcome.KEPT, "nobody", "no teacher endpoint")
+def _unseen(sample: Sample, why: str) -> Sample:
+    return _marked(sample, Outcome.KEPT, "nobody", why)
 
 
-def _look(sample: Sample, chat: Chat) -> Sample | Drop:
+def _look(sample: Sample, chat: Chat, audits: str) -> Sample | Drop:
+    if audits not in ("all", "closed" if rewards.is_closed(sample) else "open"):
+        return _unseen(sample, f"{audits} questions alone are audited")
     by = chat.endpoint.model
     said = _ask(sample, chat)
     if said is None:

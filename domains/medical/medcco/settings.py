@@ -33,6 +33,14 @@ class OpenReward(StrEnum):
     """1 if equal to the reference: the baseline that the reviews miss."""
 
 
+class Audits(StrEnum):
+    """Which questions the auditor looks at."""
+
+    ALL = "all"
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 class MedccoSettings(Strict):
     """R_close = (1 - w_f) [right] + w_f r_fmt and R_open = (1 - w_f) S + w_f r_fmt."""
 
@@ -55,6 +63,9 @@ class MedccoSettings(Strict):
     conflict_cap: float = Field(0.25, ge=0, le=1)
     """Largest S of an answer that contradicts the reference in side, negation or number [reconstructed: the reviews say
     that clinically opposite phrases score alike]; 1 switches the guard off."""
+    audits: Audits = Audits.ALL
+    """The data of a stage that trains on one kind need no audit of the other [reconstructed: the reviews credit the
+    rewriting to the closed data; whether open data had it too is not told]."""
 
 
 def of(options: Mapping[str, Any]) -> MedccoSettings:

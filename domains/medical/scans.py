@@ -220,7 +220,7 @@ def _with_candidates(sample: Sample, meaning: Any, options: bool, rng: random.Ra
 
 
 def caption(scene: Any) -> str:
-    """The whole scan in words: "mri chest . upper left small bright ring . lower right large faint wedge . two"."""
+    """The whole scan in words: "mri chest . upper left small bright ring . lower right large dark wedge . two"."""
     told = [
         f"{one['row']} {one['column']} {one['size']} {one['shade']} {one['shape']}"
         for one in map(told_of, scene.lesions)

@@ -25,7 +25,7 @@ Greys = npt.NDArray[np.float32]
 OUTSIDE = 6
 """Grey beside the body."""
 TEXTURE = 12
-"""How far the texture departs from the body's mean grey; lesions are brighter than that by 88 and more."""
+"""How far the texture departs from the body's mean grey; lesions depart by 64 and more."""
 RULE = (8, 165, 245)
 """Grey of the line above each row of zones, and of the one left of each column."""
 _CORNERS = {"head": 0.32, "chest": 0.06, "abdomen": 0.18}

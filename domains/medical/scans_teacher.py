@@ -53,7 +53,7 @@ def solver(options: dict[str, Any]) -> Callable[[Sample, int], str]:
 
 def seen(sample: Sample, every_zone: bool = False) -> str:
     """The scan in words, behind each lesion what is asked for and whether it is that, then what follows: "mri chest .
-    upper left small bright ring ring left here , lower right large faint wedge ring left not . so yes".
+    upper left small bright ring ring left here , lower right large dark wedge ring left not . so yes".
     """
     facts = sample.metadata
     told = f"{facts['modality']} {facts['organ']} . {' , '.join(_entries(sample, every_zone))} ."

@@ -24,7 +24,7 @@ SHAPES: Words = {
     "band": ("band", "streak", "stripe"),
 }
 SIZES: Words = {"large": ("large", "big", "enlarged"), "small": ("small", "little", "tiny")}
-SHADES: Words = {"bright": ("bright", "hyperdense", "white"), "faint": ("faint", "dim", "pale")}
+SHADES: Words = {"bright": ("bright", "hyperdense", "white"), "dark": ("dark", "hypodense", "black")}
 ROWS: Words = {
     "upper": ("upper", "top", "superior"),
     "middle": ("middle", "mid"),
@@ -53,7 +53,7 @@ KINDS: dict[str, Words] = {
 }
 """Kind of word -> word -> its synonyms, itself first. No word stands under two."""
 ZONES = tuple(product(ROWS, COLUMNS))
-_DRAWN = 5
+_DRAWN = 6
 """Version of the drawing; a new one makes files anew."""
 
 
@@ -147,7 +147,7 @@ class Scene:
 def make_scene(seed: str, world: World) -> Scene:
     """The scan of a seed."""
     rng = random.Random(seed)
-    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(40, 60)
+    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
     lesions: list[Lesion] = []
     for _ in range(rng.randint(1, world.most)):
         lesions.append(_make_lesion(rng, world, lesions))
@@ -161,7 +161,7 @@ def _make_lesion(rng: random.Random, world: World, others: list[Lesion]) -> Lesi
     ((shape, row, column),) = rng.choices(free, [world.weight(pair) for pair in free])
     size, shade = rng.choice(list(SIZES)), rng.choice(list(SHADES))
     side = rng.uniform(0.80, 0.86) if size == "large" else rng.uniform(0.60, 0.66)
-    grey = rng.randint(228, 250) if shade == "bright" else rng.randint(148, 166)
+    grey = rng.randint(228, 250) if shade == "bright" else rng.randint(22, 40)
     return Lesion(shape, size, shade, row, column, round(side, 3), grey)
 
 

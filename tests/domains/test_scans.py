@@ -44,12 +44,12 @@ def named(domain: Domain, root: Path, split: str = "train", seed: int = 0, **opt
 
 def lesion(shape: str, zone: str, size: str = "large", shade: str = "bright") -> Any:
     row, column = zone.split()
-    side, grey = (0.85 if size == "large" else 0.5), (240 if shade == "bright" else 158)
+    side, grey = (0.85 if size == "large" else 0.5), (240 if shade == "bright" else 30)
     return world.Lesion(shape, size, shade, row, column, side, grey)
 
 
 def scene(*lesions: Any, modality: str = "ct", organ: str = "chest") -> Any:
-    return world.Scene("s", world.World(), modality, organ, lesions, 50)
+    return world.Scene("s", world.World(), modality, organ, lesions, 110)
 
 
 def test_the_lexicon_has_no_word_twice() -> None:
@@ -76,8 +76,8 @@ def test_shapes_sizes_and_shades_differ_in_pixels() -> None:
     large, small = (pictures.draw(scene(lesion("nodule", "middle centre", size))) for size in world.SIZES)
     middle = (slice(30, 56), slice(30, 56))  # clear of the rule
     assert (np.asarray(large)[middle] > 200).sum() > 2 * (np.asarray(small)[middle] > 200).sum()
-    faint = np.asarray(pictures.draw(scene(lesion("nodule", "middle centre", shade="faint"))))
-    assert faint[42, 42] == 158 and np.asarray(large)[42, 42] == 240
+    dark = np.asarray(pictures.draw(scene(lesion("nodule", "middle centre", shade="dark"))))
+    assert dark[42, 42] == 30 and np.asarray(large)[42, 42] == 240
 
 
 def test_kinds_of_pictures_differ_in_every_zone() -> None:
@@ -229,7 +229,7 @@ def test_the_teacher_sees_well_and_slips_as_often_as_asked(domain: Domain, tmp_p
 
 
 def test_thoughts_repeat_what_is_asked(domain: Domain, tmp_path: Path) -> None:
-    shown = scene(lesion("ring", "upper left", "small"), lesion("wedge", "lower right", shade="faint"), modality="mri")
+    shown = scene(lesion("ring", "upper left", "small"), lesion("wedge", "lower right", shade="dark"), modality="mri")
     facts = {
         "family": "presence",
         "modality": "mri",
@@ -241,10 +241,10 @@ def test_thoughts_repeat_what_is_asked(domain: Domain, tmp_path: Path) -> None:
     (sample,) = named(domain, tmp_path, scans=1, families={"presence": 1.0}, options=False)
     told = teacher.seen(sample.with_meta(**facts))
     assert told == (
-        "mri chest . upper left small bright ring ring left here , lower right large faint wedge ring left not . so yes"
+        "mri chest . upper left small bright ring ring left here , lower right large dark wedge ring left not . so yes"
     )
     assert teacher.seen(sample.with_meta(**facts), every_zone=True).count(teacher.CLEAR) == 7
-    assert scans.caption(shown) == ("mri chest . upper left small bright ring . lower right large faint wedge . two")
+    assert scans.caption(shown) == ("mri chest . upper left small bright ring . lower right large dark wedge . two")
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,15 @@ def test_absent_media_are_named(pictured: Path) -> None:
     assert len(bare.samples) == 4 and not any(ref.sha256 for sample in bare.samples for ref in sample.media)
 
 
-def test_a_broken_picture_is_one_line(pictured: Path) -> None:
+def test_a_broken_picture_is_a_counted_drop(pictured: Path) -> None:
     (pictured / "pictures" / "1.png").write_bytes(b"\x89PNG not really")
-    with pytest.raises(UserError, match=r"media file 'pictures/1.png' is not a picture") as caught:
-        read_suite(Suite(name="s", version=1, title="S", split="test"), load_domain(pictured), None, subset=True)
+    suite, domain = Suite(name="s", version=1, title="S", split="test"), load_domain(pictured)
+    part = read_suite(suite, domain, None, subset=True)
+    assert [sample.id for sample in part.samples] == ["q0", "q3"] and part.dropped == {"not_a_picture": 1}
+    for number in (0, 3):
+        (pictured / "pictures" / f"{number}.png").write_bytes(b"GIF89a not really")
+    with pytest.raises(
+        UserError, match=r"the pictures of all 3 rows cannot be shown, the first: .*pictures/"
+    ) as caught:
+        read_suite(suite, domain, None, subset=True)
     assert "\n" not in str(caught.value)

@@ -76,7 +76,7 @@ def test_each_prompt_is_prefilled_once_and_frames_are_counted(out: Path) -> None
 
 def test_every_stage_is_judged_with_and_without_the_tool(out: Path) -> None:
     stages = {path.name for path in (out / "eval").iterdir()}
-    assert stages == {name + control for name in ("base", "sft", "grpo") for control in ("", "_no_tool")}
+    assert stages == {name + control for name in ("sft", "grpo") for control in ("", "_no_tool")}
     for stage in ("grpo", "grpo_no_tool"):
         lines = (out / "eval" / stage / "earl_events.samples.jsonl").read_text().splitlines()
         runs = [run for line in lines for run in json.loads(line)["runs"]]
@@ -92,4 +92,4 @@ def test_the_pages_show_what_was_looked_at(out: Path) -> None:
 
 def test_a_finished_run_does_nothing_again(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     travel(resolve("earl", "cpu", None, out, [f"{key}={value}" for key, value in SMALL.items()]), None, False)
-    assert capsys.readouterr().err.count("finished before, not run again") == 6
+    assert capsys.readouterr().err.count("finished before, not run again") == 5

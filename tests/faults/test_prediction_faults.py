@@ -158,10 +158,3 @@ def test_a_broken_picture_is_a_counted_drop(pictured: Path) -> None:
     suite, domain = Suite(name="s", version=1, title="S", split="test"), load_domain(pictured)
     part = read_suite(suite, domain, None, subset=True)
     assert [sample.id for sample in part.samples] == ["q0", "q3"] and part.dropped == {"not_a_picture": 1}
-    for number in (0, 3):
-        (pictured / "pictures" / f"{number}.png").write_bytes(b"GIF89a not really")
-    with pytest.raises(
-        UserError, match=r"the pictures of all 3 rows cannot be shown, the first: .*pictures/"
-    ) as caught:
-        read_suite(suite, domain, None, subset=True)
-    assert "\n" not in str(caught.value)

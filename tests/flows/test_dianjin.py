@@ -167,6 +167,7 @@ REAL = [*TINY, "data.pipelines=[finqa,cflue_mcq]", "eval.suites=[finqa]", "model
 REAL += ["sft.max_steps=4", "sft.batch=4", "grpo.steps=2", "grpo.prompts=2"]
 
 
+@pytest.mark.slow
 def test_real_rows_make_the_same_folder(real_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(out, "--data", str(real_data), *REAL, timeout=300)

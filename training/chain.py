@@ -17,7 +17,7 @@ import yaml
 
 from mmreason.config import Domain, Recipe, with_task
 from mmreason.config.recipe import Stage
-from mmreason.config.stages import stage_recipe
+from mmreason.config.stages import stage_recipe, with_settings
 from mmreason.project import load_module, project_dir
 from mmreason.run.files import write_text
 from mmreason.run.folder import RunFolder
@@ -46,6 +46,8 @@ def main(
     road = load_module(project_dir() / "training" / "road.py")
     for number, stage in enumerate(recipe.stages):
         home, own = home_of(folder, recipe, stage), stage_recipe(recipe, stage, begin)
+        if number > 0:  # the stage before has evaluated it
+            own = with_settings(own, {"eval.base": False}, f"stage {stage.name}")
         print(f"stage {stage.name}: {stage.kind} from {begin or 'the base model'}", file=sys.stderr)
         file = write_recipe(home, own, domain)
         task = with_task(domain, own.task)
@@ -53,9 +55,8 @@ def main(
             start(home, own, task, data_dir, command_line())
             share_made(folder, recipe, home)
             suites = own.eval.suites if data_dir else own.eval.embedded_suites
-            walked = [name for name in road.stages_of(own, suites) if number == 0 or name != "eval_base"]
             launch = launch_of(file, own) if launch_of is not None else None
-            road.main(own, task, home, data_dir=data_dir, only=walked, launch=launch)
+            road.main(own, task, home, data_dir=data_dir, only=road.stages_of(own, suites), launch=launch)
         begin = home.final(stage.kind)
     assert begin is not None
     report(recipe, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,13 @@ def _results(folder: RunFolder) -> dict[str, dict[str, Row]]:
     return {stage: suites for stage, suites in found.items() if suites}
 
 
-def _has_suites(manifest: Row) -> bool:
-    """Whether the run was to be evaluated: with --data on its suites, else on the embedded ones."""
+def _evaluated(manifest: Row, planned: Sequence[str]) -> list[str]:
+    """The models that the run was to evaluate: with --data on its suites, else on the embedded ones."""
     settings = manifest.get("settings", {})
-    key = "suites" if settings.get("data_dir") else "embedded_suites"
-    return bool(settings.get("recipe", {}).get("eval", {}).get(key))
+    asked = settings.get("recipe", {}).get("eval", {})
+    if not asked.get("suites" if settings.get("data_dir") else "embedded_suites"):
+        return []
+    return ["base", *planned] if asked.get("base", True) else list(planned)
 
 
 def gather(folder: RunFolder) -> RunView:
@@ -102,8 +104,7 @@ def gather(folder: RunFolder) -> RunView:
     planned = [stage for stage in STAGES[1:] if manifest.get("settings", {}).get("recipe", {}).get(stage)]
     missing += [f"Training stage {stage} has no metrics yet" for stage in planned if stage not in trained]
     missing += [f"Training stage {stage} is not finished" for stage in sorted(trained) if not folder.is_done(stage)]
-    if _has_suites(manifest):
-        missing += [f"Stage {stage} is not evaluated" for stage in ("base", *planned) if stage not in results]
+    missing += [f"Stage {stage} is not evaluated" for stage in _evaluated(manifest, planned) if stage not in results]
     if "grpo" in trained and not rollouts:
         missing.append("No rollouts are saved")
     return RunView(folder.path.name, manifest, metrics, data_report, decontamination, results, rollouts, missing)

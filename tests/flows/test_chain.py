@@ -69,6 +69,8 @@ def test_the_report_has_every_stage_and_links_to_theirs(done: Path) -> None:
     for name in ("base", "see", "sharpen", "again"):
         assert f"<td>{name}</td>" in page
     assert 'href="2_sharpen/report.html"' in page and (done / "run" / "2_sharpen" / "report.html").is_file()
+    later = (done / "run" / "2_sharpen" / "report.html").read_text(encoding="utf-8")
+    assert "is not complete" not in later and "is not evaluated" not in later
 
 
 def test_run_again_nothing_is_done_twice(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_report_shows_all_stages_side_by_side(run_folder: RunFolder) -> None:
     assert shown in page and "subset 120 of 300 of test" in page
     for stage in ("base", "sft", "grpo"):
         assert f"<td>{stage}</td>" in page
-    for text in ("Always answering", "Not investment", "eval.limit", "also fed training", "dianjin-r1", "duplicate"):
+    for text in ("without looking", "Not investment", "eval.limit", "also fed training", "dianjin-r1", "duplicate"):
         assert text in page
     assert "not complete" not in page
 

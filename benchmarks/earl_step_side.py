@@ -35,8 +35,9 @@ from mmreason.project import load_ref
 from mmreason.records import Answer, AnswerKind, Message, Rollout, Sample, Source
 from mmreason.rollout.contexts import Block, Row
 from mmreason.rollout.engine import PLAIN, Asked, Request
+from mmreason.rollout.environment import Environment, Setting
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Environment, Setting, play
+from mmreason.rollout.turns import play
 
 GROUP, TURNS, LENGTH = 8, 3, 64
 GRID, REFINED, SIDE = 32, 16, 168

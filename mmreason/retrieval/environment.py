@@ -8,7 +8,6 @@ answer, and after that nothing is answered any more. Nothing is kept between tur
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ from mmreason.models.codec import Codec
 from mmreason.records import Rollout, Sample
 from mmreason.records.rollout import SegmentKind
 from mmreason.retrieval.bases import open_bases
-from mmreason.retrieval.client import ServiceDown
 from mmreason.retrieval.knowledge import KnowledgeBases
 from mmreason.retrieval.passages import Hit
+from mmreason.retrieval.patience import NO_ANSWER, Patience
 from mmreason.retrieval.search_settings import SearchSettings, of
 from mmreason.retrieval.tags import Call, harmless, read_call
 from mmreason.rollout.environment import Reply, Setting
@@ -54,7 +53,7 @@ class SearchEnvironment:
         self.stop = settings.stop
         self.results = SegmentKind.TOOL
         self.faults: Counter[str] = Counter()
-        self._down: Counter[str] = Counter()
+        self._patience = Patience(settings.down_after)
 
     def reply(self, sample: Sample, rollout: Rollout, turn: int) -> Reply | None:
         """See `rollout.environment.Environment`."""
@@ -101,17 +100,10 @@ class SearchEnvironment:
         return found
 
     def _ask(self, name: str, queries: list[str]) -> list[list[Hit]] | str:
-        try:
-            hits = self.bases.search(name, queries, self.settings.top)
-        except ServiceDown as down:
+        hits = self._patience.ask(name, queries, lambda: self.bases.search(name, queries, self.settings.top))
+        if hits is None:
             self.faults["down"] += len(queries)
-            self._down[name] += 1
-            if self._down[name] == 1:
-                print(f"knowledge base {name}: {down}; searches are answered as failed", file=sys.stderr)
-            if self._down[name] == self.settings.down_after:
-                raise
-            return "the knowledge base does not answer"
-        self._down[name] = 0
+            return NO_ANSWER
         return hits
 
     def _failed(self, kind: str, call: Call, reason: str) -> Reply:

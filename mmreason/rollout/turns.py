@@ -16,12 +16,10 @@ from mmreason.models.codec import Codec
 from mmreason.records import Rollout, Stop
 from mmreason.records.rollout import Segment, SegmentKind
 from mmreason.rollout.engine import PLAIN, Asked, Engine, Request, session_of
-from mmreason.rollout.environment import Environment, Reply, Setting, load_environment, replies_of, stops_of
+from mmreason.rollout.environment import Environment, Reply, replies_of, stops_of
 from mmreason.rollout.markers import Markers, observation
 from mmreason.rollout.pieces import cut, join, put_in
 from mmreason.rollout.temperature import at_temperature, later
-
-__all__ = ["Environment", "Markers", "Reply", "Setting", "load_environment", "observation", "play"]
 
 _TURN_SEEDS = 2**32
 """Between the seeds of two turns, so that a turn draws unlike its step's first and the next step's."""

@@ -16,7 +16,7 @@ from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
 from mmreason.project import load_module, project_dir
 from mmreason.records import Answer, AnswerKind, Message, Rollout, Sample, Source, Stop
-from mmreason.rollout.turns import Reply, Setting
+from mmreason.rollout.environment import Reply, Setting
 
 EARL = project_dir() / "domains" / "video" / "earl"
 calls, environment, rewards, settings = (

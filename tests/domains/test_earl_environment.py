@@ -14,8 +14,8 @@ from mmreason.models.codec import Codec
 from mmreason.models.medium import Medium
 from mmreason.project import load_module, project_dir
 from mmreason.records import SegmentKind, Stop
+from mmreason.rollout.environment import Setting, load_environment
 from mmreason.rollout.replay import replay
-from mmreason.rollout.turns import Setting, load_environment
 
 games = load_module(Path(__file__).parent / "earl_games.py")
 select, heard, tool = games.select, games.heard, games.tool

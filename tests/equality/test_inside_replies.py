@@ -22,9 +22,10 @@ from mmreason.objectives.method import Context
 from mmreason.objectives.update import grow, micro_loss, update
 from mmreason.records import Rollout, Sample, SegmentKind, Stop
 from mmreason.rollout.engine import PLAIN, Asked, Request
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.replay import replay
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply, play
+from mmreason.rollout.turns import play
 
 if TYPE_CHECKING:
     from conftest import Setup

@@ -14,9 +14,10 @@ from mmreason.config.recipe import Sampling
 from mmreason.models.codec import Codec
 from mmreason.records import Rollout, Sample, SegmentKind, Stop
 from mmreason.rollout.engine import PLAIN, Asked, Request
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.shared_cache import ROOM
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply, play
+from mmreason.rollout.turns import play
 
 if TYPE_CHECKING:
     from conftest import Setup

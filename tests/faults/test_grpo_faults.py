@@ -23,10 +23,10 @@ from mmreason.models.tokenizer import train_tokenizer
 from mmreason.project import load_module
 from mmreason.records import MediaRef, Message, Role, Rollout, Sample, SegmentKind
 from mmreason.records.io import read_samples, write_samples
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.pieces import join, put_in
 from mmreason.rollout.playing import PlayingEngine
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply
 
 small = load_module(Path(__file__).parent.parent / "flows" / "small_grpo.py")
 Groups = list[list[Rollout]]

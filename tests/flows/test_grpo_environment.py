@@ -11,7 +11,7 @@ from mmreason.project import load_module
 
 small: Any = load_module(Path(__file__).with_name("small_grpo.py"))
 TOOL = '''\
-from mmreason.rollout.turns import Reply
+from mmreason.rollout.environment import Reply
 
 
 class Tool:

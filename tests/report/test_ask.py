@@ -28,7 +28,7 @@ SIZES = {"hidden": 32, "layers": 1, "heads": 2, "kv_heads": 1, "ffn": 32, "vocab
 FEW = ("eval.sampling.max_new_tokens=4",)
 TOOL = '''\
 """An environment that looks twice, whatever the model says."""
-from mmreason.rollout.turns import Reply
+from mmreason.rollout.environment import Reply
 
 def looks_twice(setting):
     return Tool(setting.codec)

@@ -18,8 +18,9 @@ from mmreason.objectives.batch import Batch, make_batch
 from mmreason.objectives.update import forward, grow
 from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, SegmentKind, Source
 from mmreason.rollout.engine import PLAIN, Asked, Request
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply, play
+from mmreason.rollout.turns import play
 
 SIZES = TinyModel(
     family="qwen2_5_vl", hidden=32, layers=2, heads=2, kv_heads=1, ffn=64, vocab=300, init_std=0.3, vision_hidden=32

@@ -19,9 +19,10 @@ from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import train_tokenizer
 from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, SegmentKind, Source, Stop
 from mmreason.rollout.engine import Request
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.replay import replay, turns_of
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply, play
+from mmreason.rollout.turns import play
 
 SIZES = TinyModel(
     family="qwen2_5_vl", hidden=32, layers=1, heads=2, kv_heads=1, ffn=64, vocab=300, init_std=0.3, vision_hidden=32

@@ -19,9 +19,11 @@ from mmreason.models.tiny import build_tiny
 from mmreason.models.tokenizer import IMAGE_PAD, train_tokenizer
 from mmreason.records import Answer, AnswerKind, Message, Role, Rollout, Sample, SegmentKind, Source, Stop
 from mmreason.rollout.engine import Asked, Request
+from mmreason.rollout.environment import Environment, Reply, Setting, load_environment
+from mmreason.rollout.markers import Markers, observation
 from mmreason.rollout.playing import PlayingEngine
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Environment, Markers, Reply, Setting, load_environment, observation, play
+from mmreason.rollout.turns import play
 
 SIZES = TinyModel(hidden=32, layers=2, heads=2, kv_heads=1, ffn=64, vocab=300, init_std=0.3, vision_hidden=32)
 QUESTION = Sample(

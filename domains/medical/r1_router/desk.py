@@ -7,8 +7,6 @@ the model's own will. Turns by order: plan, answer, plan, ..., final; a question
 from __future__ import annotations
 
 import random
-import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 
 from mmreason.project import load_module
 from mmreason.records import Sample
-from mmreason.retrieval.client import ServiceDown
 from mmreason.retrieval.passages import Passage
+from mmreason.retrieval.patience import NO_ANSWER, Patience
 from mmreason.retrieval.tags import harmless
 
 _HERE = Path(__file__).parent
@@ -50,7 +48,7 @@ class Desk:
         self.settings = own
         self.bases = opened
         self.seed = seed
-        self.down: Counter[str] = Counter()
+        self._patience = Patience(MOST_DOWN)
 
     def answer_all(self, asked: Sequence[tuple[Sample, str, Sequence[Mapping[str, Any]]]]) -> list[Told]:
         """To (sample, the turn's text, notes of the turns before) each. A base is searched once, with all queries."""
@@ -142,17 +140,9 @@ class Desk:
         return found
 
     def _ask(self, name: str, base: Any, queries: Sequence[tuple[str, Sample]]) -> list[list[Passage]] | str:
-        """Hits, or what is shown where the base's service is down; the third time in a row ends the run."""
-        try:
-            hits = base.find(queries, self.settings.found)
-        except ServiceDown as down:
-            self.down[name] += 1
-            print(f"knowledge base {name}: {down} ({len(queries)} sub-questions unanswered)", file=sys.stderr)
-            if self.down[name] == MOST_DOWN:
-                raise
-            return "the knowledge base does not answer"
-        self.down[name] = 0
-        return hits
+        """Hits, or what is shown where the base's service is down."""
+        hits = self._patience.ask(name, queries, lambda: base.find(queries, self.settings.found))
+        return NO_ANSWER if hits is None else hits
 
     def search(self, name: str, query: str, sample: Sample) -> Found:
         """What one base shows for one sub-question."""

@@ -27,7 +27,7 @@ from mmreason.project import load_module
 from mmreason.protocol import Protocol
 from mmreason.records import MediaRef, Outcome, Rollout, Sample, Stop
 from mmreason.rewards.grade import grade
-from mmreason.rollout.turns import Setting
+from mmreason.rollout.environment import Setting
 
 _HERE = Path(__file__).parent
 calls = load_module(_HERE / "calls.py")

@@ -22,7 +22,7 @@ from mmreason.models.codec import Codec
 from mmreason.models.medium import Medium
 from mmreason.project import load_module
 from mmreason.records import MediaRef, Rollout, Sample, Stop
-from mmreason.rollout.turns import Setting
+from mmreason.rollout.environment import Setting
 
 calls = load_module(Path(__file__).parent / "calls.py")
 environment = load_module(Path(__file__).parent / "environment.py")

@@ -20,7 +20,7 @@ from mmreason.media.clip import ClipInfo
 from mmreason.models.medium import Medium
 from mmreason.project import load_module
 from mmreason.records import MediaRef, Rollout, Sample
-from mmreason.rollout.turns import Reply, Setting
+from mmreason.rollout.environment import Reply, Setting
 
 _HERE = Path(__file__).parent
 calls = load_module(_HERE / "calls.py")

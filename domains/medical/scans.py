@@ -28,6 +28,7 @@ pictures = load_module(Path(__file__).parent / "scans_draw.py")
 answers = load_module(Path(__file__).parent / "scans_answers.py")
 closed_open = load_module(Path(__file__).parent / "closed_open.py")
 
+PLATE = "plate"
 QUESTIONS = {
     "what": ("what is abnormal at the {row} {column} ?", "which lesion is seen {row} {column} ?"),
     "where": ("where is the {shape} ?", "in which zone lies the {shape} ?"),
@@ -39,15 +40,15 @@ QUESTIONS = {
     "organ": ("which part of the body is this ?", "what part is seen ?"),
     "abnormal": ("what is abnormal ?", "which lesion does this picture show ?"),
     "presence": ("is there a {shape} {on} ?", "does this picture show a {shape} {on} ?"),
-    "caption": ("describe this picture .", "what does this picture show ?"),
+    PLATE: ("what does every zone show ?", "which lesion fills this picture ?"),
 }
-"""By family, in two phrasings. `abnormal` is asked of scans with one lesion."""
+"""By family, in two phrasings. `abnormal` is asked of scans with one lesion, `plate` of plates, which teach to see."""
 DEFAULT = {
     **dict.fromkeys(("what", "side", "size", "shade", "count", "modality", "abnormal"), 1.0),
     **{"where": 2.0, "presence": 2.0},
 }
 """Shares of the families that the suites ask."""
-ALWAYS_CLOSED, ALWAYS_OPEN = frozenset({"presence"}), frozenset({"abnormal", "caption"})
+ALWAYS_CLOSED, ALWAYS_OPEN = frozenset({"presence"}), frozenset({"abnormal", PLATE})
 OPTIONS = 4
 _ON = {"left": "on the left", "right": "on the right", "centre": "in the centre"}
 
@@ -79,17 +80,11 @@ def read(request: ReadRequest) -> Iterator[Sample]:
     sized = world.World(**{name: chosen[name] for name in fields})
     sized.check(request.name)
     families = _checked(request.name, chosen)
-    if sized.most > len(world.COUNTS) and set(families) != {"caption"}:
-        raise UserError(
-            f"source {request.name}: most is {sized.most} with the families {', '.join(families)}; more than "
-            f"{len(world.COUNTS)} lesions are for captions alone, write families: {{caption: 1.0}}"
-        )
-    seed = f"{request.split}{request.seed}"
+    seed = f"{request.split}{request.seed}{'-plates' * (PLATE in families)}"
     for number in range(chosen["scans"]):
         rng = random.Random(f"{seed}:{number}:asked")
         drawn = _drawn(families, chosen["per_scan"], rng)
-        most = 1 if "abnormal" in drawn else sized.most
-        scene = world.make_scene(f"{seed}:{number}", dataclasses.replace(sized, most=most))
+        scene = _scene(f"{seed}:{number}", sized, drawn)
         picture = request.attach(_written(request, scene, seed, number))
         for family in drawn:
             yield _question(request, scene, family, picture, f"{seed}-{number:05d}", chosen, rng)
@@ -105,10 +100,19 @@ def _checked(name: str, chosen: dict[str, Any]) -> dict[str, float]:
     families = {family: float(share) for family, share in sorted(chosen["families"].items()) if share}
     if not families:
         raise UserError(f"source {name}: no family has a share above 0; write for example families: {{where: 1.0}}")
+    if PLATE in families and len(families) > 1:
+        raise UserError(f"source {name}: plates can't be asked the other families; give them a source of their own")
     for key, least, most in (("per_scan", 1, len(families)), ("closed", 0, 1), ("reworded", 0, 1), ("phrasings", 1, 2)):
         if not least <= chosen[key] <= most:
             raise UserError(f"source {name}: option {key} is {chosen[key]:g}, expected {least} to {most}")
     return families
+
+
+def _scene(seed: str, sized: Any, asked: list[str]) -> Any:
+    """A scan to which the families can be asked."""
+    if PLATE in asked:
+        return world.make_plate(seed, sized)
+    return world.make_scene(seed, dataclasses.replace(sized, most=1 if "abnormal" in asked else sized.most))
 
 
 def _drawn(families: dict[str, float], count: int, rng: random.Random) -> list[str]:
@@ -143,7 +147,8 @@ def _question(
     asked, meaning = _asked(scene, lesion, family, rng)
     template = QUESTIONS[family][rng.randrange(chosen["phrasings"])]
     closed = family in ALWAYS_CLOSED or (family not in ALWAYS_OPEN and rng.random() < chosen["closed"])
-    gold = answers.reworded(meaning, 0.0 if closed else chosen["reworded"], rng) or caption(scene)
+    told = plate(scene) if family == PLATE else caption(scene)
+    gold = answers.reworded(meaning, 0.0 if closed else chosen["reworded"], rng) or told
     made = parts.sample(
         request,
         f"{document}-{family}",
@@ -152,6 +157,7 @@ def _question(
         [picture],
         document,
         **_facts(scene, lesion, family),
+        caption=told,
         answer=gold,
         answer_type="closed" if closed else "open",
         form="yes_no" if family in ALWAYS_CLOSED else "closed_word" if closed else "open",
@@ -163,7 +169,9 @@ def _question(
 
 
 def _asked(scene: Any, lesion: Any, family: str, rng: random.Random) -> tuple[dict[str, str], Any]:
-    """What the question names, by kind, and what the answer means; a caption has no single meaning."""
+    """What the question names, by kind, and what the answer means; a plate is told whole."""
+    if family == PLATE:
+        return {}, []
     shape = {"shape": lesion.shape}
     golds = {
         "what": [("size", lesion.size), ("shape", lesion.shape)],
@@ -171,7 +179,7 @@ def _asked(scene: Any, lesion: Any, family: str, rng: random.Random) -> tuple[di
         "side": [("column", lesion.column)],
         "size": [("size", lesion.size)],
         "shade": [("shade", lesion.shade)],
-        "count": [("count", word) for word in counted(scene)],
+        "count": [("count", counted(scene))],
         "modality": [("modality", scene.modality)],
         "organ": [("organ", scene.organ)],
     }
@@ -181,7 +189,7 @@ def _asked(scene: Any, lesion: Any, family: str, rng: random.Random) -> tuple[di
         return asked, [("polarity", "yes" if there else "no")]
     if family == "what":
         return {"row": lesion.row, "column": lesion.column}, golds[family]
-    return shape if family in ("where", "side", "size", "shade") else {}, golds.get(family, [])
+    return shape if family in ("where", "side", "size", "shade") else {}, golds[family]
 
 
 def _sought(scene: Any, lesion: Any, rng: random.Random) -> tuple[dict[str, str], bool]:
@@ -198,7 +206,7 @@ def _sought(scene: Any, lesion: Any, rng: random.Random) -> tuple[dict[str, str]
 def _answer(gold: str, meaning: Any, family: str, accept: bool) -> Answer:
     if family == "presence":
         return Answer(AnswerKind.JUDGEMENT, gold)
-    if family == "caption":
+    if family == PLATE:
         return Answer(AnswerKind.FREE, gold)
     also = [one for one in answers.wordings(meaning) if one != gold] if accept else []
     return Answer(AnswerKind.SPAN, gold, aliases={"also": also} if also else {})
@@ -225,13 +233,18 @@ def caption(scene: Any) -> str:
         f"{one['row']} {one['column']} {one['size']} {one['shade']} {one['shape']}"
         for one in map(told_of, scene.lesions)
     ]
-    return " . ".join([f"{scene.modality} {scene.organ}", *told, *counted(scene)])
+    return " . ".join([f"{scene.modality} {scene.organ}", *told, counted(scene)])
 
 
-def counted(scene: Any) -> list[str]:
-    """How many lesions, in one word; empty beyond three, to which the lexicon counts."""
-    count = len(scene.lesions)
-    return list(world.COUNTS)[count - 1 : count]
+def plate(scene: Any) -> str:
+    """What all lesions of a plate have in common: "mri chest . small ring"."""
+    one = scene.lesions[0]
+    return f"{scene.modality} {scene.organ} . {one.size} {one.shape}"
+
+
+def counted(scene: Any) -> str:
+    """How many lesions, in one word."""
+    return list(world.COUNTS)[len(scene.lesions) - 1]
 
 
 def told_of(lesion: Any) -> dict[str, Any]:
@@ -250,5 +263,4 @@ def _facts(scene: Any, lesion: Any, family: str) -> dict[str, Any]:
         "shape": lesion.shape,
         "pair": "held_out" if lesion.pair in world.HELD_OUT else "rare" if lesion.pair in world.RARE else "common",
         "lesions": [told_of(one) for one in scene.lesions],
-        "caption": caption(scene),
     }

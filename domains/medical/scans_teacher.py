@@ -56,8 +56,10 @@ def seen(sample: Sample, every_zone: bool = False) -> str:
     upper left small bright ring ring left here , lower right large dark wedge ring left not . so yes".
     """
     facts = sample.metadata
-    told = f"{facts['modality']} {facts['organ']} . {' , '.join(_entries(sample, every_zone))} ."
-    return told if facts["family"] == "caption" else f"{told} so {_conclusion(sample)}"
+    if not facts["meaning"]:  # a plate
+        return str(facts["caption"])
+    told = " , ".join(_entries(sample, every_zone))
+    return f"{facts['modality']} {facts['organ']} . {told} . so {_conclusion(sample)}"
 
 
 def _entries(sample: Sample, every_zone: bool) -> Iterator[str]:

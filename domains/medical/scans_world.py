@@ -86,7 +86,7 @@ class World:
         """Raise UserError, naming the source, for values that make no sense."""
         wrong = {
             f"cell is {self.cell}, expected an even number from 28 to 280": self.cell % 2 or not 28 <= self.cell <= 280,
-            f"most is {self.most}, expected 1 to {len(SHAPES)}": not 1 <= self.most <= len(SHAPES),
+            f"most is {self.most}, expected 1 to {len(COUNTS)}": not 1 <= self.most <= len(COUNTS),
             f"pairs is {self.pairs!r}, expected all, seen or held_out": self.pairs not in ("all", "seen", "held_out"),
             f"rare is {self.rare:g}, expected 0 to 1": not 0 <= self.rare <= 1,
         }
@@ -133,7 +133,7 @@ class Scene:
     modality: str
     organ: str
     lesions: tuple[Lesion, ...]
-    """In reading order; all of other shapes and in other zones."""
+    """In reading order, in other zones; all of other shapes, or on a plate of the same."""
     body: int
     """Mean grey of the body."""
 
@@ -154,12 +154,27 @@ def make_scene(seed: str, world: World) -> Scene:
     return Scene(seed, world, modality, organ, tuple(sorted(lesions, key=lambda lesion: lesion.place)), body)
 
 
+def make_plate(seed: str, world: World) -> Scene:
+    """A scan whose zones all show one shape in one size, all bright, all dark or some of each: wherever a model that
+    can't tell zones apart looks, it sees the same. Zones that `pairs` denies the shape stay clear."""
+    rng = random.Random(seed)
+    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
+    shape, size = rng.choice(list(SHAPES)), rng.choice(list(SIZES))
+    shades = rng.choice([["bright"], ["dark"], list(SHADES)])
+    shown = [zone for zone in ZONES if world.weight((shape, *zone))]
+    lesions = tuple(_sized(rng, shape, size, rng.choice(shades), *zone) for zone in shown)
+    return Scene(seed, world, modality, organ, lesions, body)
+
+
 def _make_lesion(rng: random.Random, world: World, others: list[Lesion]) -> Lesion:
     """A lesion whose shape and zone no other has."""
     taken = {other.shape for other in others}, {(other.row, other.column) for other in others}
     free = [(s, *zone) for s in SHAPES for zone in ZONES if s not in taken[0] and zone not in taken[1]]
     ((shape, row, column),) = rng.choices(free, [world.weight(pair) for pair in free])
-    size, shade = rng.choice(list(SIZES)), rng.choice(list(SHADES))
+    return _sized(rng, shape, rng.choice(list(SIZES)), rng.choice(list(SHADES)), row, column)
+
+
+def _sized(rng: random.Random, shape: str, size: str, shade: str, row: str, column: str) -> Lesion:
     side = rng.uniform(0.80, 0.86) if size == "large" else rng.uniform(0.60, 0.66)
     grey = rng.randint(228, 250) if shade == "bright" else rng.randint(22, 40)
     return Lesion(shape, size, shade, row, column, round(side, 3), grey)

@@ -91,6 +91,11 @@ def arm_recipe(recipe: Recipe, settings: Mapping[str, Any], arm: str, seed: int)
     return variant(plain, {"launch.threads": 1, **settings}, seed, arm)
 
 
+def stage_settings(recipe: Recipe, name: str) -> dict[str, Any]:
+    """What the recipe's stage of that name sets, by dotted key; nothing where there is none."""
+    return next((dict(stage.settings) for stage in recipe.stages if stage.name == name), {})
+
+
 def begun_at(recipe: Recipe, checkpoint: Path) -> Recipe:
     """The recipe of an arm that begins at another arm's model in place of its own: a fresh optimiser, and this model as
     the reference. The vision tower goes on learning."""

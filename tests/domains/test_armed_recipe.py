@@ -23,14 +23,16 @@ def recipe(profile: str, tmp_path: Path) -> Any:
     return resolve("armed", profile, None, tmp_path, []).recipe
 
 
-def test_three_stages_and_one_more_for_a_model_drawn_at_random(tmp_path: Path) -> None:
+def test_three_stages_and_two_more_for_a_model_drawn_at_random(tmp_path: Path) -> None:
     for profile in ("gpu1", "paper"):
         chain = recipe(profile, tmp_path).stages
         assert [(one.name, one.kind) for one in chain] == [("armed_i", "grpo"), ("armed_a", "sft"), ("armed_r", "grpo")]
     cpu = recipe("cpu", tmp_path)
-    assert [one.name for one in cpu.stages] == ["see", "armed_i", "armed_a", "armed_r"]
-    see, _, learn, _ = (stage_recipe(cpu, stage, tmp_path) for stage in cpu.stages)
-    assert see.sft.unverified and not learn.sft.unverified
+    assert [one.name for one in cpu.stages] == ["see", "cold", "armed_i", "armed_a", "armed_r"]
+    see, cold, _, learn, _ = (stage_recipe(cpu, stage, tmp_path) for stage in cpu.stages)
+    assert see.options["scans_plates"]["scans"] > see.options["armed_scans"]["scans"]
+    assert cold.options["scans_plates"]["scans"] < cold.options["armed_scans"]["scans"]
+    assert see.sft.unverified and cold.sft.unverified and not learn.sft.unverified
     assert learn.options["armed"]["chains"]["count"] == 4 and "chains" not in see.options["armed"]
 
 
@@ -44,6 +46,9 @@ def test_the_digests_constants(tmp_path: Path) -> None:
 def test_arms_differ_in_the_reward_alone(tmp_path: Path) -> None:
     cpu = recipe("cpu", tmp_path)
     made = {arm: arms.arm_recipe(cpu, arm, 2) for arm in arms.AFTER}
+    assert [made[arm].sft.max_steps for arm in ("see", "cold")] == [
+        stage_recipe(cpu, stage, tmp_path).sft.max_steps for stage in cpu.stages[:2]
+    ]
     assert all(one.stages == [] and one.launch.threads == 1 and one.seeds.weights == 2 for one in made.values())
     maps = {arm: made[arm].grpo.methods[0][arms.METHOD]["map"] for arm in (*arms.MAPPED, "unguarded")}
     assert maps == {

@@ -47,7 +47,7 @@ def shares(own: Recipe) -> list[float]:
 @pytest.mark.parametrize("profile", ["cpu", "gpu1", "paper"])
 def test_closed_questions_come_first_and_open_ones_after(profile: str) -> None:
     own = recipe(profile)
-    assert [stage.name for stage in own.stages] == ["cold"] * (profile == "cpu") + ["closed", "open"]
+    assert [stage.name for stage in own.stages] == ["see", "cold"] * (profile == "cpu") + ["closed", "open"]
     assert shares(own) == [1.0, 0.0]
     assert (own.sft is None) == (profile != "cpu")
     assert rewards.settings.of(own.options).lam == 0.7
@@ -117,8 +117,9 @@ def test_first_halves_have_the_settings_of_those_that_follow() -> None:
 
 
 def test_claims_name_arms_and_measures() -> None:
-    shown = set(reproduce.ARMS) - set(reproduce.FIRST)
-    assert {arm for claim in compared.CLAIMS for arm in (claim.better, claim.worse)} == shown == set(reproduce.NOTES)
+    shown = set(reproduce.ARMS) - set(reproduce.UNJUDGED)
+    assert {arm for claim in compared.CLAIMS for arm in (claim.better, claim.worse)} == shown
+    assert set(reproduce.NOTES) == shown | {reproduce.SEE}
     assert {claim.measure for claim in compared.CLAIMS} <= set(compared.by_question({suite: [] for suite in SUITES}))
 
 

@@ -28,7 +28,7 @@ pictures = load_module(MEDICAL / "scans_draw.py")
 answers = load_module(MEDICAL / "scans_answers.py")
 teacher = load_module(MEDICAL / "scans_teacher.py")
 
-EVERY = dict.fromkeys(scans.QUESTIONS, 1.0)
+EVERY = dict.fromkeys([family for family in scans.QUESTIONS if family != scans.PLATE], 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +257,8 @@ def test_thoughts_repeat_what_is_asked(domain: Domain, tmp_path: Path) -> None:
         ({"pairs": "some"}, "all, seen or held_out"),
         ({"cell": 27}, "even number"),
         ({"closed": 1.5}, "closed"),
-        ({"most": 7}, "1 to 6"),
-        ({"most": 4}, "captions alone"),
+        ({"most": 4}, "1 to 3"),
+        ({"families": {"plate": 1.0, "where": 1.0}}, "a source of their own"),
     ],
 )
 def test_wrong_options_are_told(domain: Domain, tmp_path: Path, options: dict[str, Any], told: str) -> None:
@@ -280,14 +280,25 @@ def test_suites_are_whole_and_apart_from_training(domain: Domain, tmp_path: Path
             assert grade(f"<answer>{other}</answer>", sample.answer).outcome is Outcome.RIGHT
 
 
-def test_captions_tell_up_to_six_lesions(domain: Domain, tmp_path: Path) -> None:
-    rows = named(domain, tmp_path, scans=60, families={"caption": 1.0}, most=6)
-    assert {len(row.metadata["lesions"]) for row in rows} == {1, 2, 3, 4, 5, 6}
+def test_a_plate_shows_one_shape_wherever_training_may_see_it(domain: Domain, tmp_path: Path) -> None:
+    rows = named(domain, tmp_path, scans=120, families={"plate": 1.0}, pairs="seen")
     for row in rows:
-        told = row.metadata["lesions"]
-        assert row.answer.gold.count(" . ") == len(told) + (len(told) <= len(world.COUNTS))
-        thought = teacher.seen(row, every_zone=True)
-        assert thought.count("clear") == 9 - len(told) and thought.endswith(" .") and " so " not in thought
+        shown = row.metadata["lesions"]
+        (look,) = {(one["size"], one["shape"]) for one in shown}
+        free = [zone for zone in world.ZONES if (look[1], *zone) not in world.HELD_OUT]
+        assert [(one["row"], one["column"]) for one in shown] == free
+        told = f"{row.metadata['modality']} {row.metadata['organ']} . {' '.join(look)}"
+        assert row.answer.gold == told == teacher.seen(row, every_zone=True)
+        assert row.answer.kind is AnswerKind.FREE
+    shades = [frozenset(one["shade"] for one in row.metadata["lesions"]) for row in rows]
+    assert min(map(shades.count, map(frozenset, ({"bright"}, {"dark"}, {"bright", "dark"})))) > 20
+
+
+def test_plates_and_scans_of_a_run_are_files_of_their_own(domain: Domain, tmp_path: Path) -> None:
+    plates = named(domain, tmp_path, scans=5, families={"plate": 1.0})
+    scans_ = named(domain, tmp_path, scans=5)
+    assert not {row.media[0].path for row in plates} & {row.media[0].path for row in scans_}
+    assert not {row.source.document for row in plates} & {row.source.document for row in scans_}
 
 
 def test_every_zone_can_be_told_from_the_picture_alone() -> None:

@@ -22,21 +22,22 @@ from mmreason.run import reproduction as shared
 from mmreason.run.arms import share
 from mmreason.run.files import write_json
 from mmreason.run.folder import RunFolder
-from mmreason.run.reproduction import announce, begun_at, conclude, home_of, run_arms, walk
+from mmreason.run.reproduction import announce, begun_at, conclude, home_of, run_arms, stage_settings, walk
 
 bandit = load_module(Path(__file__).parent / "reproduce_bandit.py")
 measures = load_module(Path(__file__).parent / "reproduce_measures.py")
 
-COLD, ADAPTIVE, AGAIN, CHAINS = "cold", "adaptive", "again", "chains"
-SEE, LEARN, LAST = "see", "armed_a", "armed_r"
-"""Stages of the recipe whose settings the arms take."""
+SEE, COLD, ADAPTIVE, AGAIN, CHAINS = "see", "cold", "adaptive", "again", "chains"
+LEARN, LAST = "armed_a", "armed_r"
+"""Stages of the recipe whose settings the arms take; those of `see` and `cold` are named as the arms are."""
 METHOD = "armed/adaptive.py:Adaptive"
 MAPPED = ("raw", "affine", "minmax", ADAPTIVE)
 OTHER_ANSWERS = 1000
 """Between the sampling seeds of the first and the second RL."""
 TEXT_ALONE = {"grpo.methods": [], "options.armed": {"w_text": 1.0, "w_semantic": 0.0, "encoder": "none"}}
 AFTER: dict[str, list[str]] = {
-    COLD: [],
+    SEE: [],
+    COLD: [SEE],
     "text": [COLD],
     **{arm: [COLD] for arm in MAPPED},
     "unguarded": [COLD],
@@ -45,6 +46,7 @@ AFTER: dict[str, list[str]] = {
 }
 """Arm -> the arm at whose model it begins."""
 NOTES = {
+    SEE: "plates, to see",
     COLD: "cold start, the careless teacher's answers",
     "text": "GRPO on words alone",
     "raw": "words and similarity as it is",
@@ -61,8 +63,9 @@ def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     """Run every arm of every seed, then write reproduce.json and reproduce.md. Raises UserError on bad options."""
     tabular = table_of(folder)
     homes = run_arms(recipe, folder, AFTER, functools.partial(run_arm, recipe, domain, folder.path))
-    stages = {arm: "sft" if arm == COLD else "grpo" for arm in homes}
-    found, text = measures.compare(homes, stages, NOTES)
+    judged = {arm: runs for arm, runs in homes.items() if arm != SEE}
+    stages = {arm: "sft" if arm == COLD else "grpo" for arm in judged}
+    found, text = measures.compare(judged, stages, NOTES)
     settings = {arm: arm_settings(recipe, arm) for arm in AFTER}
     conclude(folder, homes, settings, {**found, "bandit": tabular}, f"{text}\n{bandit.markdown(tabular)}")
 
@@ -78,8 +81,8 @@ def table_of(folder: RunFolder) -> dict[str, Any]:
 
 def arm_settings(recipe: Recipe, arm: str) -> dict[str, Any]:
     """What an arm sets over the recipe, by dotted key."""
-    if arm == COLD:
-        return stage_settings(recipe, SEE)
+    if arm in (SEE, COLD):
+        return stage_settings(recipe, arm)
     if arm == "text":
         return dict(TEXT_ALONE)
     if arm in (AGAIN, CHAINS):
@@ -87,11 +90,6 @@ def arm_settings(recipe: Recipe, arm: str) -> dict[str, Any]:
     mapped = map_settings(recipe) | {"map": arm if arm in MAPPED else ADAPTIVE}
     settings: dict[str, Any] = {"grpo.methods": [{METHOD: mapped}]}
     return settings | ({"options.armed.conflict_cap": 1.0} if arm == "unguarded" else {})
-
-
-def stage_settings(recipe: Recipe, name: str) -> dict[str, Any]:
-    """What the recipe's stage of that name sets; nothing where there is none."""
-    return next((dict(stage.settings) for stage in recipe.stages if stage.name == name), {})
 
 
 def map_settings(recipe: Recipe) -> dict[str, Any]:
@@ -113,8 +111,11 @@ def run_arm(recipe: Recipe, domain: Domain, root: Path, arm: str, seed: int) -> 
     """Every stage of one arm in its run folder."""
     settings, home = arm_recipe(recipe, arm, seed), home_of(root, arm, seed)
     announce(arm, seed, NOTES[arm])
+    if arm == SEE:
+        walk(settings, domain, home, ["sft"])
+        return
     if arm == COLD:
-        walk(settings, domain, home, ["sft", "eval_sft"])
+        walk(begun_at(settings, home_of(root, SEE, seed).final("sft")), domain, home, ["sft", "eval_sft"])
         return
     cold = home_of(root, COLD, seed)
     if arm in (AGAIN, CHAINS):

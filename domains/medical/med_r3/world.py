@@ -11,8 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
-from string import ascii_lowercase
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -95,12 +93,14 @@ def make(own: WorldSettings) -> World:
 
 
 def _named(letter: str, count: int) -> list[str]:
-    """`count` words of the letter and two more, in order."""
-    return [letter + "".join(ends) for ends in product(ascii_lowercase, repeat=2)][:count]
+    """`count` codes of a letter and two digits or more, in order. A tokenizer has a token for each digit, so that codes
+    which training never showed can be written; of whole words their tokens would be as they were drawn."""
+    width = max(2, len(str(count - 1)))
+    return [f"{letter}{number:0{width}d}" for number in range(count)]
 
 
 def passages(own: WorldSettings, world: World) -> list[Passage]:
-    """Every fact as each source states it: "guideline : sign dab sxy"."""
+    """Every fact as each source states it: "guideline : sign d001 s17"."""
     rng = random.Random(f"med_r3 passages:{own.world}")
     values = {
         relation: sorted({v for (_, r), v in world.facts.items() if r == relation}) for _, relation in world.facts

@@ -19,11 +19,20 @@ from mmreason.project import load_module
 from mmreason.run import reproduction as shared
 from mmreason.run.arms import share
 from mmreason.run.folder import RunFolder
-from mmreason.run.reproduction import announce, begun_at, conclude, home_of, imitating, run_arms, walk
+from mmreason.run.reproduction import (
+    announce,
+    begun_at,
+    conclude,
+    home_of,
+    imitating,
+    run_arms,
+    stage_settings,
+    walk,
+)
 
 measures = load_module(Path(__file__).parent / "reproduce_measures.py")
 
-COLD, SFT = "cold", "sft"
+SEE, COLD, SFT = "see", "cold", "sft"
 STD: dict[str, Any] = {"grpo.advantage": "group"}
 """Advantages divided by the group's deviation, as the paper has them; without it a dense reward has smaller ones."""
 
@@ -58,14 +67,18 @@ SECOND: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Second halves: what each begins at, and its settings."""
 ARMS: dict[str, dict[str, Any]] = {
+    SEE: {},
     COLD: {},
     SFT: {},
     **FIRST,
     **{arm: settings for arm, (_, settings) in SECOND.items()},
 }
-AFTER: dict[str, list[str]] = {arm: [] if arm == COLD else [SECOND[arm][0] if arm in SECOND else COLD] for arm in ARMS}
+UNJUDGED = (SEE, *FIRST)
+AFTER: dict[str, list[str]] = {arm: [SECOND[arm][0] if arm in SECOND else COLD] for arm in ARMS}
 """Arm -> the arm whose model it begins at."""
+AFTER |= {SEE: [], COLD: [SEE]}
 NOTES = {
+    SEE: "plates, to see",
     COLD: "cold start, the careless teacher's answers",
     SFT: "as many updates of imitation, right answers alone",
     "closed_open": "closed, then open",
@@ -85,7 +98,7 @@ NOTES = {
 def main(recipe: Recipe, domain: Domain, folder: RunFolder) -> None:
     """Run every arm of every seed, then write reproduce.json and reproduce.md. Raises UserError on bad options."""
     homes = run_arms(recipe, folder, AFTER, functools.partial(run_arm, recipe, domain, folder.path))
-    judged = {arm: homes[arm] for arm in homes if arm not in FIRST}
+    judged = {arm: homes[arm] for arm in homes if arm not in UNJUDGED}
     halves = {arm: homes[SECOND[arm][0]] for arm in judged if arm in SECOND}
     conclude(folder, homes, ARMS, *measures.compare(judged, halves, NOTES, own_settings(recipe)))
 
@@ -98,7 +111,7 @@ def own_settings(recipe: Recipe) -> Any:
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """The recipe of one arm and seed. The SFT arm takes as many updates as both halves, on the teacher's chains whose
     answers are right."""
-    settings = ARMS[arm]
+    settings = stage_settings(recipe, SEE) if arm == SEE else ARMS[arm]
     if arm == SFT:
         assert recipe.grpo is not None
         settings = imitating(recipe) | {"sft.max_steps": 2 * recipe.grpo.steps}
@@ -109,12 +122,14 @@ def run_arm(recipe: Recipe, domain: Domain, root: Path, arm: str, seed: int) -> 
     """Every stage of one arm in its run folder; first halves are not evaluated."""
     settings, home = arm_recipe(recipe, arm, seed), home_of(root, arm, seed)
     announce(arm, seed, NOTES.get(arm, "a first half"))
-    if arm == COLD:
-        walk(settings, domain, home, ["sft", "eval_sft"])
-    else:
-        begin = home_of(root, AFTER[arm][0], seed).final("sft" if AFTER[arm] == [COLD] else "grpo")
-        stages = ["sft", "eval_sft"] if arm == SFT else ["grpo"] if arm in FIRST else ["grpo", "eval_grpo"]
+    given = None
+    if arm != SEE:
+        [before] = AFTER[arm]
+        settings = begun_at(settings, home_of(root, before, seed).final("sft" if before in (SEE, COLD) else "grpo"))
+    if arm not in (SEE, COLD):
         given = functools.partial(share, home_of(root, COLD, seed), home, ())
-        walk(begun_at(settings, begin), domain, home, stages, given)
-    if arm not in FIRST:
+    trained = "sft" if arm in (SEE, COLD, SFT) else "grpo"
+    judged = [] if arm in UNJUDGED else [f"eval_{trained}"]
+    walk(settings, domain, home, [trained, *judged], given)
+    if judged:
         measures.suites_of(home, own_settings(recipe))

@@ -140,27 +140,17 @@ def evaluate_suite(
     check_judge(suite, data.samples, settings.judge)
     protocol = suite_protocol(suite, domain, settings.prompt)
     key = _key(suite, data, protocol, recipe, domain, model)
+    title = f"eval {stage} {suite.name}"
     if path.is_file() and read_results(path)["mmreason"]["key"] == key:
-        say(f"eval {stage} {suite.name}: finished before, not run again")
+        say(f"{title}: finished before, not run again")
         return read_results(path)
     trained = trained_protocol(model)
     if trained not in (None, protocol.hash):
-        say(f"eval {stage} {suite.name}: protocol {protocol.hash} differs from the checkpoint's {trained}")
-    settings_of_reward = recipe.grpo.reward if recipe.grpo else RewardSettings()
-    reward = load_reward(settings_of_reward, domain, recipe.options, lenient=protocol.ladder)
-    task = SuiteTask(
-        suite,
-        data.samples,
-        protocol,
-        reward,
-        _generation(protocol),
-        settings.runs,
-        train_documents(folder),
-        partial(judged, endpoint=settings.judge, cache=folder.eval),
-    )
+        say(f"{title}: protocol {protocol.hash} differs from the checkpoint's {trained}")
+    task = _task(suite, data, protocol, recipe, domain, folder)
     store = AnswerStore(path.with_name(f"{suite.name}.answers.jsonl"), key)
     before = engine.codec.media_counts()
-    lm = _model_class(engine, recipe, store, f"eval {stage} {suite.name}")
+    lm = _model_class(engine, recipe, store, title)
     ran = evaluate(lm, {"tasks": {suite.name: task}, "groups": {}}, bootstrap_iters=0, log_samples=False)
     provenance = {
         "stage": stage,
@@ -175,17 +165,33 @@ def evaluate_suite(
         "media": {name: now - before[name] for name, now in engine.codec.media_counts().items()},
     }
     if question_only.NAME in suite.baselines:
-        provenance["baselines_skipped"] = _beside(task, recipe, domain, engine, store, path, stage)
-    results = results_json(task.suite, task.summary, task.records, _config(recipe, model), provenance)
-    results = {**ran, **results}
+        provenance["baselines_skipped"] = _beside(task, recipe, domain, engine, store, path, title)
+    results = {**ran, **results_json(task.suite, task.summary, task.records, _config(recipe, model), provenance)}
     write_results(path, results, task.records)
     store.remove()  # the samples file holds every answer now
     say(describe(results))
     return results
 
 
+def _task(
+    suite: Suite, data: SuiteData, protocol: Protocol, recipe: Recipe, domain: Domain, folder: RunFolder
+) -> SuiteTask:
+    """The suite as lm-eval's evaluator takes it, graded by the recipe's reward."""
+    settings = recipe.grpo.reward if recipe.grpo else RewardSettings()
+    return SuiteTask(
+        suite,
+        data.samples,
+        protocol,
+        load_reward(settings, domain, recipe.options, lenient=protocol.ladder),
+        _generation(protocol),
+        recipe.eval.runs,
+        train_documents(folder),
+        partial(judged, endpoint=recipe.eval.judge, cache=folder.eval),
+    )
+
+
 def _beside(
-    task: SuiteTask, recipe: Recipe, domain: Domain, engine: Engine, answers: AnswerStore, path: Path, stage: str
+    task: SuiteTask, recipe: Recipe, domain: Domain, engine: Engine, answers: AnswerStore, path: Path, title: str
 ) -> dict[str, str]:
     """Add the question-only baseline to the summary of a finished task; where there is none: baseline -> why."""
     name = question_only.NAME
@@ -196,7 +202,7 @@ def _beside(
     suite = question_only.bare_suite(task.suite)
     blind = SuiteTask(suite, bare, task.protocol, task.reward, task.generation, task.runs)
     store = AnswerStore(path.with_name(f"{task.suite.name}.{name}.answers.jsonl"), {**answers.key, "asked": name})
-    lm = _model_class(engine, recipe, store, f"eval {stage} {task.suite.name}, question only")
+    lm = _model_class(engine, recipe, store, f"{title}, question only")
     samples = path.with_name(f"{task.suite.name}.{name}.samples.jsonl")
     task.summary["baselines"].append(question_only.question_only(blind, lm, task.records, samples))
     store.remove()

@@ -2,7 +2,7 @@
 
     mmreason grpo dianjin-r1 data.rl_source=passrate         0 < right/k < 1 stays
     mmreason grpo temporal-r1 data.rl_source=variance        by `data.selection`: spread of the answers' credit
-    stages of fleming-r1                             by a rule of the system's own, `data.selection.rule: FILE:FUNCTION`
+    mmreason run fleming-r1                                  by a rule of the system itself, `data.selection.rule`
 
 The start model is the cold start, or the base model where the recipe has none. Leaves rl_<source>.parquet,
 <source>.json (what was dropped and why), for variance also selection.jsonl (every candidate's numbers), and trials/

@@ -21,6 +21,8 @@ from mmreason.errors import UserError
 from mmreason.project import load_module, project_dir
 from mmreason.records import Answer, AnswerKind, MediaRef, Message, Sample, Source
 from mmreason.records.io import read_samples
+from mmreason.suites.reading import read_suite
+from mmreason.suites.suite import load_suite
 
 MEDICAL = project_dir() / "domains" / "medical"
 closed_open = load_module(MEDICAL / "closed_open.py")
@@ -287,6 +289,16 @@ def test_pipelines_on_the_data_at_hand(domain: Domain, real_data: Path, tmp_path
     assert not kinds or found == kinds
     if name == "medical_vqa_rad":
         assert built.facts["dropped"] == {"duplicate": {"duplicate": 1}, "read": {"frame_row": 883}}
+
+
+def test_the_held_out_suite_shows_no_picture_of_training(domain: Domain, real_data: Path, tmp_path: Path) -> None:
+    if not has_files(domain, "bccd", "part", real_data):
+        pytest.skip(f"no files of bccd:part under {real_data}")
+    asked = read_suite(load_suite("bccd_held_out"), domain, real_data, need_media=False).samples
+    built = build_dataset(load_dataset("medical_bccd", domain), made_context(domain, tmp_path, real_data))
+    trained = {one.source.document for one in read_samples(built.kept)}
+    assert len(asked) == 216 and not {one.source.document for one in asked} & trained
+    assert len({one.source.document for one in asked} | trained) == 290
 
 
 def test_pneumonia_after_unpacking(domain: Domain, real_data: Path, tmp_path: Path) -> None:

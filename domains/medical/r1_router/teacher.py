@@ -114,7 +114,8 @@ def _played(sample: Sample, desk: Any, speak: Speak, tries: int) -> Sample | Dro
 
 
 def _by_chain(sample: Sample, steps: Sequence[dict[str, Any]], kind: str, attempt: int) -> tuple[str, str]:
-    """The exact teacher's turn. Its thought in a plan names the relations that are left, in their order."""
+    """The exact teacher's turn. Its thought in a plan names the relations that are left, in their order; in an answer it
+    is the passage, which a tiny model learns to copy up to what is asked where it does not learn to look that up."""
     chain = sample.metadata["chain"]
     plans = [step for step in steps if step["kind"] == Step.PLAN]
     known = [step["golds"][0] for step in steps if step["kind"] == Step.ANSWER]
@@ -127,7 +128,9 @@ def _by_chain(sample: Sample, steps: Sequence[dict[str, Any]], kind: str, attemp
     if kind == Step.FINAL:
         return forms.write_answer(known[-1]), ""
     hop = chain[len(plans) - 1]
-    return forms.write_answer(hop["object"] if hop["told"] in plans[-1]["shown"] else UNKNOWN), ""
+    if hop["told"] not in plans[-1]["shown"]:
+        return forms.write_answer(UNKNOWN), ""
+    return forms.write_answer(hop["object"], hop["told"]), str(hop["told"])
 
 
 def _by_endpoint(chat: Chat, own: Any, context: StepContext) -> Speak:

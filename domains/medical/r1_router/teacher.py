@@ -115,7 +115,7 @@ def _played(sample: Sample, desk: Any, speak: Speak, tries: int) -> Sample | Dro
 
 def _by_chain(sample: Sample, steps: Sequence[dict[str, Any]], kind: str, attempt: int) -> tuple[str, str]:
     """The exact teacher's turn. Its thought in a plan names the relations that are left, in their order; in an answer
-    it repeats the passage, which a tiny model learns where it does not learn to look the answer up."""
+    it repeats the passage, so that a tiny model need only copy up to what is asked."""
     chain = sample.metadata["chain"]
     plans = [step for step in steps if step["kind"] == Step.PLAN]
     known = [step["golds"][0] for step in steps if step["kind"] == Step.ANSWER]

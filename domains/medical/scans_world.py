@@ -147,7 +147,7 @@ class Scene:
 def make_scene(seed: str, world: World) -> Scene:
     """The scan of a seed."""
     rng = random.Random(seed)
-    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
+    modality, organ, body = _ground(rng)
     lesions: list[Lesion] = []
     for _ in range(rng.randint(1, world.most)):
         lesions.append(_make_lesion(rng, world, lesions))
@@ -158,12 +158,17 @@ def make_plate(seed: str, world: World) -> Scene:
     """A scan whose zones all show one shape in one size, all bright, all dark or some of each: wherever a model that
     can't tell zones apart looks, it sees the same. Zones that `pairs` denies the shape stay clear."""
     rng = random.Random(seed)
-    modality, organ, body = rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
+    modality, organ, body = _ground(rng)
     shape, size = rng.choice(list(SHAPES)), rng.choice(list(SIZES))
     shades = rng.choice([["bright"], ["dark"], list(SHADES)])
     shown = [zone for zone in ZONES if world.weight((shape, *zone))]
     lesions = tuple(_sized(rng, shape, size, rng.choice(shades), *zone) for zone in shown)
     return Scene(seed, world, modality, organ, lesions, body)
+
+
+def _ground(rng: random.Random) -> tuple[str, str, int]:
+    """Kind of picture, part of the body, its mean grey."""
+    return rng.choice(list(MODALITIES)), rng.choice(list(ORGANS)), rng.randint(104, 124)
 
 
 def _make_lesion(rng: random.Random, world: World, others: list[Lesion]) -> Lesion:

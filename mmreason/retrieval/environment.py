@@ -100,7 +100,7 @@ class SearchEnvironment:
         return found
 
     def _ask(self, name: str, queries: list[str]) -> list[list[Hit]] | str:
-        hits = self._patience.ask(name, queries, lambda: self.bases.search(name, queries, self.settings.top))
+        hits = self._patience.ask(name, lambda: self.bases.search(name, queries, self.settings.top))
         if hits is None:
             self.faults["down"] += len(queries)
             return NO_ANSWER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from mmreason.retrieval.client import ServiceDown
@@ -15,22 +15,20 @@ Found = TypeVar("Found")
 
 
 class Patience:
-    """How long bases are waited for: `turns` in a row. `unanswered` counts queries by base."""
+    """How long bases are waited for: `turns` in a row."""
 
     def __init__(self, turns: int) -> None:
         self.turns = turns
-        self.unanswered: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
 
-    def ask(self, name: str, queries: Sequence[object], search: Callable[[], Found]) -> Found | None:
-        """What `search` finds for one turn's queries; None where the base is down, said once on stderr.
+    def ask(self, name: str, search: Callable[[], Found]) -> Found | None:
+        """What `search` finds; None where the base is down, said once on stderr.
 
         Raises ServiceDown the last time in a row that is allowed.
         """
         try:
             found = search()
         except ServiceDown as down:
-            self.unanswered[name] += len(queries)
             self._in_a_row[name] += 1
             if self._in_a_row[name] == 1:
                 print(f"knowledge base {name}: {down}; searches are answered as failed", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ world = load_module(MEDICAL / "scans_world.py")
 pictures = load_module(MEDICAL / "scans_draw.py")
 answers = load_module(MEDICAL / "scans_answers.py")
 teacher = load_module(MEDICAL / "scans_teacher.py")
+what_is_seen = load_module(MEDICAL / "scans_seen.py")
 
 EVERY = dict.fromkeys([family for family in scans.QUESTIONS if family != scans.PLATE], 1.0)
 
@@ -299,6 +301,29 @@ def test_plates_and_scans_of_a_run_are_files_of_their_own(domain: Domain, tmp_pa
     scans_ = named(domain, tmp_path, scans=5)
     assert not {row.media[0].path for row in plates} & {row.media[0].path for row in scans_}
     assert not {row.source.document for row in plates} & {row.source.document for row in scans_}
+
+
+def test_what_a_thought_tells_is_counted(domain: Domain, tmp_path: Path) -> None:
+    (sample,) = named(domain, tmp_path, scans=1, families={"count": 1.0})
+    right = {
+        "row": "upper",
+        "column": "left",
+        "zone": "upper left",
+        "size": "small",
+        "shade": "bright",
+        "shape": "ring",
+    }
+    other = right | {"row": "lower", "zone": "lower left"}
+    thought = "mri chest . upper left small dark ring , lower right large dark wedge . so two"
+    runs = [{"output": f"<think>{thought}</think><answer>{said}</answer>"} for said in ("two", "pair")]
+    record = {"doc": {"metadata": {**sample.metadata, "lesions": [right, other]}}, "runs": runs}
+    expected = {"answers": 2, "lesions": 4, "found": 2, "size": 2, "shape": 2, "invented": 2, "as concluded": 1}
+    assert what_is_seen.seen([record]) == Counter(expected)
+    path = tmp_path / "run" / "2_cold" / "eval" / "sft" / "scans_open.samples.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record) + "\n")
+    row = what_is_seen.table(tmp_path / "run").splitlines()[-1]
+    assert row == "| 2_cold/sft | scans_open | 4 | 50 % | 50 % | 0 % | 50 % | 50 % | 50 % |"
 
 
 def test_every_zone_can_be_told_from_the_picture_alone() -> None:

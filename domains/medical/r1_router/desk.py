@@ -141,7 +141,7 @@ class Desk:
 
     def _ask(self, name: str, base: Any, queries: Sequence[tuple[str, Sample]]) -> list[list[Passage]] | str:
         """Hits, or what is shown where the base's service is down."""
-        hits = self._patience.ask(name, queries, lambda: base.find(queries, self.settings.found))
+        hits = self._patience.ask(name, lambda: base.find(queries, self.settings.found))
         return NO_ANSWER if hits is None else hits
 
     def search(self, name: str, query: str, sample: Sample) -> Found:
